@@ -1,0 +1,43 @@
+"""What a read found, and what follows from it: pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from exporter.collectors.packages.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReading:
+    """What one status holds. Times are seconds since 1970; None is unknown (no row, no usable time)."""
+
+    status: str
+    count: int
+    stuck: int | None = 0
+    oldest: float | None = None
+    newest: float | None = None
+
+
+def joined(one: StatusReading, other: StatusReading) -> StatusReading:
+    """Return two readings of what is one status once its name is normalised."""
+    oldest = [moment for moment in (one.oldest, other.oldest) if moment is not None]
+    newest = [moment for moment in (one.newest, other.newest) if moment is not None]
+    stuck = None if one.stuck is None and other.stuck is None else (one.stuck or 0) + (other.stuck or 0)
+    return StatusReading(
+        one.status, one.count + other.count, stuck, min(oldest, default=None), max(newest, default=None)
+    )
+
+
+def complete(
+    found: Iterable[StatusReading], options: Options, *, knows_stuck: bool = True
+) -> tuple[StatusReading, ...]:
+    """Return the configured statuses in their order, at 0 where there is no row, and then the others by name."""
+    by_status = {reading.status: reading for reading in found}
+    empty = 0 if knows_stuck else None
+    rows = [by_status.pop(status, StatusReading(status, 0, empty)) for status in options.statuses]
+    rows += [by_status[status] for status in sorted(by_status)]
+    return tuple(replace(row, stuck=0) if row.status in options.terminal and knows_stuck else row for row in rows)

@@ -1,0 +1,174 @@
+"""One named database: `fetch` is all that a source needs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from exporter.databases import drivers
+from exporter.databases.translate import is_lost, translated
+from exporter.databases.urls import async_url, dialect_of
+from exporter.errors import RowLimitError, StatementTimeoutError, TableMissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from sqlalchemy.engine.interfaces import ReflectedColumn
+
+    from exporter.databases.options import DatabaseOptions
+
+# The server ends a late statement by itself and keeps the connection; only a server that does not answer is cut off.
+GRACE: Final = 0.25
+CLOSE_TIMEOUT: Final = 2.0
+
+T = TypeVar("T")
+
+
+class Rows(NamedTuple):
+    """What a statement gave: the names of its columns and its rows."""
+
+    keys: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+
+
+class Database:
+    """A pool of read-only connections to one database.
+
+    Every wait is bounded: for a free connection (`pool.timeout`), for opening one (`connect_timeout`) and for the
+    answer (`statement_timeout`); what is late is cut off at the socket. Errors are of the DatabaseError family.
+    A connection that was lost while idle is replaced without an error, so a database that comes back is just there.
+    """
+
+    def __init__(self, name: str, options: DatabaseOptions) -> None:
+        self.name = name
+        self.options = options
+        self.url = async_url(name, options.url.reveal())
+        self.dialect = dialect_of(self.url)
+        drivers.module(name, self.dialect)
+        self._engine = self._new_engine()
+        # One deadline a read is set here and nowhere else, so that tests see which stage was late.
+        self._patience = options.statement_timeout + (0.0 if self.dialect == "sqlite" else GRACE)
+
+    def _new_engine(self) -> AsyncEngine:
+        options = self.options
+
+        async def connect(*_: object, **__: object) -> Any:
+            async with asyncio.timeout(options.connect_timeout):
+                return await drivers.connect(self.name, self.url, options)
+
+        return create_async_engine(
+            self.url.set(query={}),
+            async_creator=connect,
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=options.pool.size,
+            max_overflow=0,
+            pool_timeout=options.pool.timeout,
+            pool_reset_on_return=None,  # each statement is its own transaction: there is nothing to roll back
+            isolation_level="AUTOCOMMIT",
+            skip_autocommit_rollback=True,
+        )
+
+    async def fetch(
+        self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None, *, table: str = ""
+    ) -> Rows:
+        """Run one statement that reads and return all its rows; `table` only words the errors.
+
+        Raises the DatabaseError family; RowLimitError past `row_limit` rows: give a `limited` statement, so that the
+        database itself stops there.
+        """
+
+        async def read(connection: AsyncConnection) -> Rows:
+            result = await connection.execute(statement, parameters)
+            return Rows(tuple(result.keys()), result.fetchmany(self.options.row_limit + 1))
+
+        found = await self._run(read, table)
+        if len(found.rows) > self.options.row_limit:
+            raise RowLimitError(database=self.name, limit=self.options.row_limit)
+        return found
+
+    def limited(self, statement: sa.Select[Any]) -> sa.Select[Any]:
+        """Return the statement with the row limit in it, and one row more by which passing it is seen."""
+        return statement.limit(self.options.row_limit + 1)
+
+    async def columns(self, table: str, schema: str | None) -> dict[str, ReflectedColumn]:
+        """Return a table's or view's columns by name, in their order. Raises TableMissingError."""
+
+        async def reflect(connection: AsyncConnection) -> dict[str, ReflectedColumn]:
+            found = await connection.run_sync(lambda sync: sa.inspect(sync).get_columns(table, schema=schema))
+            return {column["name"]: column for column in found}
+
+        try:
+            return await self._run(reflect, table)
+        except sa.exc.NoSuchTableError:
+            raise TableMissingError(database=self.name, table=f"{schema}.{table}" if schema else table) from None
+
+    async def _run(self, work: Callable[[AsyncConnection], Awaitable[T]], table: str) -> T:
+        try:
+            return await self._attempt(work)
+        except sa.exc.NoSuchTableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - drivers raise what they like; all of it is translated
+            # A pooled connection dies with its server; the second attempt opens a fresh one.
+            if not is_lost(error):
+                raise translated(error, self.name, self.url, self.options, table) from None
+        try:
+            return await self._attempt(work)
+        except Exception as error:  # noqa: BLE001 - as above
+            raise translated(error, self.name, self.url, self.options, table) from None
+
+    async def _attempt(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        connection = await self._engine.connect()
+        raw = (await connection.get_raw_connection()).driver_connection
+        # In a task of its own: a cancelled read must first be cut off at its socket and only then unwind, since the
+        # drivers' own unwinding waits for the very answer that does not come.
+        task = asyncio.ensure_future(work(connection))
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self._patience)
+        except asyncio.CancelledError:
+            await self._cut_off(connection, raw, task)
+            raise
+        if not done:
+            await self._cut_off(connection, raw, task)
+            raise StatementTimeoutError(database=self.name, seconds=self.options.statement_timeout)
+        error = task.exception()
+        if error is not None and is_lost(error):
+            await self._discard(connection)
+        else:
+            await connection.close()
+        return task.result()
+
+    async def _cut_off(self, connection: AsyncConnection, raw: Any, task: asyncio.Future[Any]) -> None:
+        """End a statement that is late or no longer wanted, whatever the server does."""
+        drivers.abort(raw)
+        done, _ = await asyncio.wait({task}, timeout=CLOSE_TIMEOUT)
+        if not done:
+            task.cancel()
+            await self._replace_engine()
+        elif not task.cancelled():
+            task.exception()
+            await self._discard(connection)
+
+    async def _discard(self, connection: AsyncConnection) -> None:
+        """Take a connection that was cut off out of the pool."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await connection.invalidate()
+                await connection.close()
+        except Exception:  # noqa: BLE001 - it is gone already; the pool must not be poisoned
+            await self._replace_engine()
+
+    async def _replace_engine(self) -> None:
+        old, self._engine = self._engine, self._new_engine()
+        await old.dispose(close=False)
+
+    async def close(self) -> None:
+        """Close all connections, within two seconds."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._engine.dispose()
+        except TimeoutError:
+            await self._engine.dispose(close=False)

@@ -1,0 +1,34 @@
+"""Options of a named database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from exporter.config.options import Duration, Secret, option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOptions:
+    """How many connections are kept, and how long a read waits for a free one."""
+
+    size: int = option(5, help="Connections at most; they are opened when needed and kept.", minimum=1, maximum=100)
+    timeout: Duration = option(Duration(5.0), help="How long a read waits for a free connection.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseOptions:
+    """A database that sources read from. Watchbridge never writes to it."""
+
+    url: Secret = option(
+        help="postgresql://user:password@host/name, mysql://user:password@host/name or sqlite:////path/to/file.",
+        example="postgresql://watchbridge@db.example/registry",
+    )
+    pool: PoolOptions = field(default_factory=PoolOptions, metadata={"help": "The connections that are kept."})
+    connect_timeout: Duration = option(Duration(5.0), help="How long opening a connection may take.")
+    statement_timeout: Duration = option(Duration(5.0), help="How long a statement may take; then it is cut off.")
+    row_limit: int = option(
+        10_000,
+        help="Rows that one statement may give; more is an error, not a truncation.",
+        minimum=1,
+        maximum=1_000_000,
+    )

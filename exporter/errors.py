@@ -1,0 +1,201 @@
+"""Named situations. The docstring of each is its message and says what to do next.
+
+A message is a template over the facts given by the raiser. The exit status of the command line is the
+class's: 1 a check says no, 2 usage or configuration, 3 something needed could not be reached.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import ClassVar
+
+
+class WatchbridgeError(Exception):
+    """Watchbridge could not go on: {reason}."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, **facts: object) -> None:
+        self.facts = facts
+        super().__init__(self.describe())
+
+    def describe(self) -> str:
+        """Return the sentence for the user; never raises, whatever the facts hold."""
+        template = " ".join(inspect.cleandoc(type(self).__doc__ or "{facts}").split())
+        try:
+            return template.format(**self.facts, facts=self.facts)
+        except (KeyError, IndexError, ValueError):
+            return f"{type(self).__name__}: {self.facts}"
+
+
+class ConfigurationError(WatchbridgeError):
+    """{reason}"""
+
+    exit_code = 2
+
+
+class UnreachableError(WatchbridgeError):
+    """{reason}"""
+
+    exit_code = 3
+
+
+class DatabaseError(UnreachableError):
+    """The database {database!r} answered with an error: {reason}."""
+
+
+class DatabaseDriverMissingError(ConfigurationError):
+    """The database {database!r} needs the driver {driver!r}: install it with pip install 'watchbridge[{extra}]'."""
+
+
+class DatabaseUrlError(ConfigurationError):
+    """The URL of the database {database!r} is not usable: {reason}; write it as
+    postgresql://user:password@host/name, mysql://user:password@host/name or sqlite:////path/to/file."""
+
+
+class DatabaseUnreachableError(DatabaseError):
+    """The database {database!r} could not be reached at {where}: {reason}; check that it runs and that the
+    network lets this host in."""
+
+
+class DatabaseRefusedError(DatabaseError):
+    """The database {database!r} at {where} refused the user or the password: check both in its url."""
+
+
+class DatabasePermissionError(DatabaseError):
+    """The database {database!r} does not let this user read {what}: grant SELECT on it."""
+
+
+class DatabaseMissingError(DatabaseError):
+    """The database {database!r} does not exist at {where}: check the name at the end of its url."""
+
+
+class TableMissingError(DatabaseError):
+    """The database {database!r} has no table {table!r}: check `table` (and `schema`) of the source."""
+
+
+class ColumnMissingError(DatabaseError):
+    """The table {table!r} of the database {database!r} has no column {column!r}{hint}: check the names in the
+    source."""
+
+
+class StatementTimeoutError(DatabaseError):
+    """The database {database!r} did not answer within {seconds:g} s: look at its load and locks, or raise
+    `statement_timeout`."""
+
+
+class PoolTimeoutError(DatabaseError):
+    """The database {database!r} had no free connection for {seconds:g} s: raise `pool.size`, or find what
+    holds them."""
+
+
+class RowLimitError(DatabaseError):
+    """The query on the database {database!r} gave more than {limit} rows: group it by fewer columns, or raise
+    `row_limit`."""
+
+
+class ColumnTypeError(DatabaseError):
+    """The column {column!r} of {table!r} in the database {database!r} is of the type {type}, not a time: name
+    another column, or give a whole `query`."""
+
+
+class QueryShapeError(DatabaseError):
+    """The query on the database {database!r} gave {found}: it must give the columns status and count, and may
+    give stuck, oldest and newest."""
+
+
+class UnknownKindError(ConfigurationError):
+    """There is no {family} of the kind {word!r}{hint}: known are {known}."""
+
+
+class StoreError(UnreachableError):
+    """The store {where} cannot be used: {reason}."""
+
+
+class StoreNewerError(StoreError):
+    """The store {where} has the schema {found}, which is newer than this program's {ours}: install the newer
+    Watchbridge again, or restore a backup made before the upgrade."""
+
+    exit_code = 2
+
+
+class StoreBusyError(StoreError):
+    """The data directory {where} is held by another running Watchbridge{holder}: stop it first, or give this one a
+    directory of its own."""
+
+    exit_code = 3
+
+
+class DataDirectoryError(StoreError):
+    """The data directory {where} cannot hold the store: {reason}."""
+
+    exit_code = 2
+
+
+class BackupError(StoreError):
+    """The backup {where} cannot be used: {reason}."""
+
+    exit_code = 2
+
+
+class MailError(UnreachableError):
+    """The mail to {to} could not be sent: {reason}."""
+
+
+class ListenError(UnreachableError):
+    """Watchbridge cannot listen on {address}: {reason}; free the address or choose another with `listen`."""
+
+
+class ProcessNotStartedError(UnreachableError):
+    """The program {program!r} could not be started: {reason}; check its path and its rights."""
+
+
+class UnknownCollectorError(ConfigurationError):
+    """There is no collector {word!r} here: collect[] may name {known}."""
+
+
+class WebConfigError(ConfigurationError):
+    """The web configuration {path} cannot be used: {reason}."""
+
+
+class FamilyDeclarationError(ConfigurationError):
+    """The metric family {family!r} cannot be exposed: {reason}; correct its declaration in the collector."""
+
+
+class LogFileError(ConfigurationError):
+    """The log file {path} cannot be written: {reason}; choose another (`log: {{file: …}}`, --log-file or
+    LOG_FILE)."""
+
+
+class DatabaseUrlMissingError(ConfigurationError):
+    """There is no package database to read: set DATABASE_URL, for example to postgresql://user:password@host/name or
+    sqlite:////path/to/file, or give --config FILE."""
+
+
+class PackageSourceError(ConfigurationError):
+    """There is no package source {word!r} in the configuration{hint}: known are {known}."""
+
+
+class PackageOptionError(ConfigurationError):
+    """The option --{name} is not usable: {reason}."""
+
+
+class ShippedFilesMissingError(WatchbridgeError):
+    """This installation of Watchbridge lacks the files it ships in {folder!r}: install the package again."""
+
+
+class ExportWouldOverwriteError(WatchbridgeError):
+    """The folder {target!r} already has other files of the names {names}: compare them, then give --force to
+    replace them or choose another folder."""
+
+
+class ExportFailedError(UnreachableError):
+    """{target!r} could not be written: {reason}; choose a folder that this user may write to."""
+
+
+class InvalidConfigurationError(ConfigurationError):
+    """{mistakes}"""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        super().__init__(mistakes="\n".join(problems))
