@@ -1,0 +1,90 @@
+"""The command line: one module a command, imported only when its command is called."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from typing import Final, NoReturn
+
+import click
+
+from exporter import __version__
+from exporter.errors import WatchbridgeError
+
+# The short helps stand here so that `--help` imports no command.
+COMMANDS: Final = {
+    "serve": "Serve metrics to Prometheus: the main job.",
+    "demo": "The same, on example data that it makes itself.",
+    "check-config": "Name every mistake of a configuration file.",
+    "schema": "Print the JSON Schema of the configuration.",
+    "packages": "Report packages by status from a database.",
+    "store": "Upgrade, back up and restore the store.",
+    "rules": "Export the Prometheus rules that ship with it.",
+    "dashboards": "Export the Grafana dashboards that ship with it.",
+    "completion": "Print the completion script of a shell.",
+}
+
+BROKEN_PIPE: Final = 0
+INTERRUPTED: Final = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules: the word `check-config` is the module `check_config`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the commands in the order of their use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command by its word."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"exporter.cli.{cmd_name.replace('-', '_')}").command
+        command.name = cmd_name
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown word names the nearest known one."""
+        word = args[0] if args else ""
+        near = difflib.get_close_matches(word, COMMANDS, n=1)
+        if word not in COMMANDS and not word.startswith("-") and near:
+            ctx.fail(f"No such command {word!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="watchbridge %(version)s")
+def command() -> None:
+    """Watchbridge: a Prometheus exporter and alert bridge.
+
+    Data goes to standard output, everything else to standard error. Exit status: 0 fine, 1 the check says no,
+    2 usage or configuration, 3 something needed could not be reached.
+    """
+
+
+def run() -> NoReturn:
+    """Run the command line and exit; an expected error is one line, never a traceback."""
+    try:
+        result = command.main(prog_name="watchbridge", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except WatchbridgeError as error:
+        click.echo(f"watchbridge: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader went away, as `| head` does: Python must not complain about it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
+    sys.exit(result if isinstance(result, int) else 0)

@@ -1,0 +1,137 @@
+"""The program while it runs: what the web asks of it, and how a new configuration takes the place of the old one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from exporter import __version__, logs
+from exporter.errors import UnknownCollectorError, WatchbridgeError
+from exporter.kinds import words
+from exporter.model import Reload
+from exporter.scrape import Scrape
+from exporter.sources import families, generation
+from exporter.store.collector_runs import recall, remember
+from exporter.telemetry import Telemetry
+from exporter.web.services import Health, ScrapeAnswer, SourceState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from exporter.config import Configuration
+    from exporter.model import Clock
+    from exporter.sources import Generation
+    from exporter.store import Store
+
+log: Final = logging.getLogger(__name__)
+
+STORE_PATIENCE: Final = 2.0
+"""Seconds in which the store must answer a health check."""
+
+
+class Running:
+    """What is behind the pages: the sources of the configuration now in force, the store, and how both are."""
+
+    def __init__(self, load: Callable[[], Configuration], first: Configuration, store: Store, clock: Clock) -> None:
+        """Build what the first configuration names; `load` gives the next one. Raises ConfigurationError."""
+        self.version = __version__
+        self.clock = clock
+        self.started = clock.time()
+        self.stopping = False
+        self._load = load
+        self._store = store
+        self._store_trouble: str | None = None
+        self._reloading = asyncio.Lock()
+        self._state = Reload(successful=True, success_at=self.started)
+        self._generation: Generation = generation(first, clock, self._state, None)
+        self._scrape = Scrape(self._generation.sources, first.scrape, clock)
+        self._telemetry = Telemetry(families())
+
+    async def scrape(
+        self, names: frozenset[str] | None, timeout: float, accept: str | None, accept_encoding: str | None
+    ) -> ScrapeAnswer:
+        """Answer a scrape; UnknownCollectorError names the collectors there are."""
+        known = words("collectors")
+        for name in sorted(names or ()):
+            if name not in known:
+                raise UnknownCollectorError(word=name, known=", ".join(known))
+        answer = await self._telemetry.answer(self._scrape, names, timeout, accept, accept_encoding)
+        return ScrapeAnswer(answer.body, answer.content_type, answer.content_encoding)
+
+    def readiness(self) -> str | None:
+        """Return why no work can be done, or None."""
+        return "Watchbridge is shutting down." if self.stopping else self._store_trouble
+
+    async def health(self) -> Health:
+        """Return whether the store answers and which sources cannot be read."""
+        try:
+            async with asyncio.timeout(STORE_PATIENCE):
+                await recall(self._store)
+        except (WatchbridgeError, TimeoutError) as error:
+            self._store_trouble = str(error) or "The store does not answer."
+            return Health("unhealthy", {"store": "unhealthy"}, self._store_trouble)
+        self._store_trouble = None
+        details = {"store": "healthy"}
+        for outlet in self._scrape.outlets:
+            details["/".join(outlet.key)] = "healthy" if outlet.failing is None else "degraded"
+        failing = any(state != "healthy" for state in details.values())
+        return Health("degraded" if failing else "healthy", details)
+
+    def sources(self) -> Iterable[SourceState]:
+        """Yield the configured sources and how their last read went."""
+        for outlet in self._scrape.outlets:
+            read = None if outlet.last is None and outlet.failing is None else outlet.failing is None
+            yield SourceState(outlet.source.collector, outlet.source.name, read)
+
+    async def reload(self) -> None:
+        """Load the configuration again. A mistake in it changes nothing but the metric that says so, and is raised."""
+        async with self._reloading:
+            try:
+                # Reading files and checking them takes a moment, and a scrape may be under way.
+                configuration = await asyncio.to_thread(self._load)
+                fresh = generation(configuration, self.clock, self._state, self._generation)
+                logs.set_up(configuration.log)
+            except WatchbridgeError as error:
+                self._state.successful = False
+                log.error("the configuration was not reloaded, the old one stays: %s", error)  # noqa: TRY400 - a sentence
+                raise
+            await self._adopt(fresh)
+            self._state.successful, self._state.success_at = True, self.clock.time()
+            log.info("the configuration was reloaded", extra={"fields": {"sources": len(fresh.sources)}})
+
+    async def _adopt(self, fresh: Generation) -> None:
+        """Put a new generation in the place of the running one."""
+        configuration, old, old_scrape = fresh.configuration, self._generation, self._scrape
+        if (configuration.listen, configuration.store) != (old.configuration.listen, old.configuration.store):
+            log.warning("`listen` and `store` take effect at the next start")
+        logs.REDACTION.learn(configuration.secrets | old.configuration.secrets)
+        for warning in configuration.warnings:
+            log.warning("%s", warning)
+        scrape = Scrape(fresh.sources, configuration.scrape, self.clock)
+        scrape.adopt(old_scrape)
+        self._generation, self._scrape = fresh, scrape
+        await old_scrape.close()
+        await old.close(keep=fresh.databases)
+
+    async def recall(self) -> None:
+        """Take up when each source was last read, before this process was started."""
+        self._scrape.recall(await recall(self._store))
+
+    async def remember(self) -> None:
+        """Write down when each source was last read; a store that cannot take it makes us not ready, nothing worse."""
+        try:
+            await remember(self._store, self._scrape.successes())
+        except WatchbridgeError as error:
+            if self._store_trouble is None:
+                log.error("the store cannot be written: %s", error)  # noqa: TRY400 - a sentence, not a traceback
+            self._store_trouble = str(error)
+        else:
+            self._store_trouble = None
+
+    async def close(self) -> None:
+        """End reads that are under way, write down what they knew, and close the databases."""
+        await self._scrape.close()
+        await self.remember()
+        self._telemetry.close()
+        await self._generation.close(keep={})

@@ -1,0 +1,107 @@
+{{- define "watchbridge.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* 52 characters leave room for "-headless" and for the number and hash that Kubernetes appends to a pod's labels. */}}
+{{- define "watchbridge.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "watchbridge.name" . -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "watchbridge.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
+{{- define "watchbridge.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "watchbridge.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "watchbridge.labels" -}}
+{{ include "watchbridge.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "watchbridge.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "watchbridge.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "watchbridge.image" -}}
+{{- $name := .Values.image.repository -}}
+{{- with .Values.image.registry }}{{ $name = printf "%s/%s" . $name }}{{ end -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" $name .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "true" when the store is one that replicas can share. A store behind url_file is taken for one: SQLite has no secret. */}}
+{{- define "watchbridge.sharedStore" -}}
+{{- if .Values.existingSecret -}}
+{{- .Values.sharedStore -}}
+{{- else -}}
+{{- $store := default "" (get .Values.config "store") -}}
+{{- $url := $store -}}
+{{- if kindIs "map" $store }}{{ $url = ternary "postgresql:" (default "" (get $store "url")) (hasKey $store "url_file") }}{{ end -}}
+{{- regexMatch "^(postgresql|mysql|mariadb|\\$\\{)" $url -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "watchbridge.config" -}}
+{{- $web := dict -}}
+{{- if .Values.webConfig.existingSecret }}{{ $_ := set $web "web_config" (printf "/etc/watchbridge-web/%s" .Values.webConfig.key) }}{{ end -}}
+{{- $metrics := merge (dict "address" (printf "0.0.0.0:%d" (int .Values.containerPorts.metrics)) "serve" (list "metrics")) $web -}}
+{{- $rest := merge (dict "address" (printf "0.0.0.0:%d" (int .Values.containerPorts.web)) "serve" (list "api" "webhook" "page")) $web -}}
+{{- $defaults := dict "listen" (list $metrics $rest) "store" "sqlite:////var/lib/watchbridge/data/watchbridge.db" -}}
+{{- toYaml (merge (deepCopy .Values.config) $defaults) -}}
+{{- end -}}
+
+{{/* What contradicts itself is refused here, with a sentence each. */}}
+{{- define "watchbridge.check" -}}
+{{- $shared := eq (include "watchbridge.sharedStore" .) "true" -}}
+{{- if and (gt (int .Values.replicaCount) 1) (not $shared) -}}
+{{- fail "replicaCount above 1 needs a store that replicas share: set config.store to a PostgreSQL or MySQL URL (with existingSecret: set sharedStore to true), or set replicaCount to 1." -}}
+{{- end -}}
+{{- if and .Values.existingSecret .Values.config -}}
+{{- fail "config and existingSecret both give the configuration: set one of them." -}}
+{{- end -}}
+{{- if and .Values.sharedStore (not .Values.existingSecret) -}}
+{{- fail "sharedStore describes the configuration in existingSecret: with config, set config.store instead." -}}
+{{- end -}}
+{{- if and .Values.existingSecret .Values.webConfig.existingSecret -}}
+{{- fail "webConfig.existingSecret is written into the listeners of config: with existingSecret, name web_config there and mount it with extraVolumes." -}}
+{{- end -}}
+{{- if and .Values.webConfig.existingSecret (hasKey .Values.config "listen") -}}
+{{- fail "webConfig.existingSecret is written into the listeners that the chart makes: with config.listen, name web_config there and mount it with extraVolumes." -}}
+{{- end -}}
+{{- if and .Values.podDisruptionBudget.minAvailable .Values.podDisruptionBudget.maxUnavailable -}}
+{{- fail "podDisruptionBudget takes minAvailable or maxUnavailable, not both." -}}
+{{- end -}}
+{{- if eq (int .Values.containerPorts.metrics) (int .Values.containerPorts.web) -}}
+{{- fail "containerPorts.metrics and containerPorts.web must differ." -}}
+{{- end -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
+{{- fail "ingress.enabled needs ingress.hosts." -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A probe with the scheme of webConfig, unless the values give one. */}}
+{{- define "watchbridge.probe" -}}
+{{- $probe := deepCopy .probe -}}
+{{- if hasKey $probe "httpGet" }}{{ $_ := set $probe "httpGet" (merge $probe.httpGet (dict "scheme" .scheme)) }}{{ end -}}
+{{- toYaml $probe -}}
+{{- end -}}
