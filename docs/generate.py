@@ -105,8 +105,13 @@ def _resolved(value: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
 def _type(value: dict[str, Any], whole: dict[str, Any]) -> str:
     if "enum" in value:
         return " \\| ".join(f"`{word}`" for word in value["enum"])
-    if value.get("title"):
-        return str(value["title"]).lower()
+    if value.get("x-secret"):
+        return "secret"
+    if value.get("x-path"):
+        return "path"
+    for mark, word in (("x-duration", "duration"), ("x-size", "size")):
+        if mark in value:
+            return word
     kinds = [_type(_resolved(one, whole), whole) for one in value.get("anyOf", value.get("oneOf", ()))]
     if kinds:
         return " or ".join(dict.fromkeys(kinds))

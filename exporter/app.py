@@ -12,7 +12,7 @@ from exporter import __version__, logs
 from exporter.clock import SystemClock
 from exporter.errors import WatchbridgeError
 from exporter.running import Running
-from exporter.store import Store
+from exporter.store.store import Store
 from exporter.web import Web
 
 if TYPE_CHECKING:
@@ -76,7 +76,13 @@ class Application:
         stack.push_async_callback(running.close)
         await running.recall()
         stack.push_async_callback(_ended, asyncio.create_task(_keep_remembering(running)))
-        web = Web(configuration.listen, running, telemetry_path=self._telemetry_path)
+        web = Web(
+            configuration.listen,
+            running,
+            telemetry_path=self._telemetry_path,
+            scrape_timeout=configuration.scrape.timeout,
+            scrape_offset=configuration.scrape.offset,
+        )
         stack.push_async_callback(self._stop_web, web)
         await web.start()
         self._listen_to_signals({"SIGHUP": lambda: self._reload_soon(running)})

@@ -22,12 +22,18 @@ if TYPE_CHECKING:
     from exporter.config import Configuration
     from exporter.model import Clock
     from exporter.sources import Generation
-    from exporter.store import Store
+    from exporter.store.store import Store
 
 log: Final = logging.getLogger(__name__)
 
 STORE_PATIENCE: Final = 2.0
 """Seconds in which the store must answer a health check."""
+
+
+def _fixed(configuration: Configuration) -> tuple[object, ...]:
+    """Return what a reload cannot change."""
+    scrape = configuration.scrape
+    return configuration.listen, configuration.store, scrape.timeout, scrape.offset
 
 
 class Running:
@@ -61,7 +67,7 @@ class Running:
 
     def readiness(self) -> str | None:
         """Return why no work can be done, or None."""
-        return "Watchbridge is shutting down." if self.stopping else self._store_trouble
+        return "it is shutting down" if self.stopping else self._store_trouble
 
     async def health(self) -> Health:
         """Return whether the store answers and which sources cannot be read."""
@@ -69,7 +75,7 @@ class Running:
             async with asyncio.timeout(STORE_PATIENCE):
                 await recall(self._store)
         except (WatchbridgeError, TimeoutError) as error:
-            self._store_trouble = str(error) or "The store does not answer."
+            self._store_trouble = str(error) or "the store does not answer"
             return Health("unhealthy", {"store": "unhealthy"}, self._store_trouble)
         self._store_trouble = None
         details = {"store": "healthy"}
@@ -103,8 +109,8 @@ class Running:
     async def _adopt(self, fresh: Generation) -> None:
         """Put a new generation in the place of the running one."""
         configuration, old, old_scrape = fresh.configuration, self._generation, self._scrape
-        if (configuration.listen, configuration.store) != (old.configuration.listen, old.configuration.store):
-            log.warning("`listen` and `store` take effect at the next start")
+        if _fixed(configuration) != _fixed(old.configuration):
+            log.warning("`listen`, `store`, `scrape.timeout` and `scrape.offset` take effect at the next start")
         logs.REDACTION.learn(configuration.secrets | old.configuration.secrets)
         for warning in configuration.warnings:
             log.warning("%s", warning)

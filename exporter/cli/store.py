@@ -122,7 +122,8 @@ def _options(config: Path | None, url: str | None) -> StoreOptions:
         return StoreOptions.from_scalar(url)
     from exporter.config import load
 
-    return load(config).store
+    chosen: StoreOptions = load(config).store
+    return chosen
 
 
 def _counted(rows: Mapping[str, int]) -> str:

@@ -35,6 +35,9 @@ class ServerDatabase:
 
     def execute(self, sql: str) -> None:
         """Run statements as the administrator; what they make is the user's."""
+        if self.dialect == "mysql":
+            # MariaDB's own defaults hold no more than three bytes a character.
+            sql = f"SET NAMES utf8mb4; ALTER DATABASE `{self.name}` CHARACTER SET utf8mb4; {sql}"
         self.server.execute(sql, self.name)
         if self.dialect == "postgresql":
             self.server.execute(f'GRANT ALL ON ALL TABLES IN SCHEMA public TO "{self.user}"', self.name)

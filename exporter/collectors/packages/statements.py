@@ -197,7 +197,7 @@ def _updated(
         return ("aware" if type_.timezone else "naive"), column
     if isinstance(type_, sa.Date):
         return "date", column
-    if isinstance(type_, sa.Integer | sa.Numeric):
+    if isinstance(type_, sa.Integer | sa.Numeric | sa.Float):
         return "number", sa.cast(column, sa.Double)
     raise ColumnTypeError(database=database.name, table=options.table, column=str(options.updated_at), type=str(type_))
 

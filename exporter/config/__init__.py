@@ -1,0 +1,95 @@
+"""The configuration: file, environment and secret files become frozen options, or every mistake at once.
+
+YAML and JSON Schema are imported when a file is read: commands that read none stay quick.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from exporter.errors import InvalidConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from exporter.config.sections import Section
+
+__all__ = ["Configuration", "InvalidConfigurationError", "json_schema", "load", "parse"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What Watchbridge was told. This package stands below the options' modules, so it names their types in words.
+
+    Attributes:
+        listen: `exporter.web.options.ListenerOptions`.
+        store: `exporter.store.options.StoreOptions`.
+        databases: `exporter.databases.options.DatabaseOptions` by name.
+        scrape: `exporter.scrape.ScrapeOptions`.
+        log: `exporter.logs.LogOptions`.
+        email: `exporter.mail.MailOptions`, or None.
+        collectors: by the word of the collector and the name of the source, each the collector's `Options`. Every
+            known word is there.
+        path: the file that was read, if one was.
+        warnings: sentences about what works and should not stay so, each with its place.
+        secrets: every text that must never be shown.
+
+    """
+
+    listen: tuple[Any, ...] = ()
+    store: Any = None
+    databases: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    scrape: Any = None
+    log: Any = None
+    email: Any = None
+    collectors: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+    path: Path | None = None
+    warnings: tuple[str, ...] = ()
+    secrets: frozenset[str] = frozenset()
+
+
+def load(
+    path: Path | None, *, environ: Mapping[str, str] = os.environ, sections: tuple[Section, ...] | None = None
+) -> Configuration:
+    """Return the configuration of a file, or the defaults without one; InvalidConfigurationError tells all mistakes.
+
+    Relative paths in the file are relative to its folder.
+    """
+    if path is None:
+        from exporter.config.sections import SECTIONS, composed  # noqa: PLC0415 -- see the module's docstring
+
+        used = sections or SECTIONS
+        return composed(used, {section.word: section.default() for section in used})
+    from exporter.config.document import read_file  # noqa: PLC0415 -- see the module's docstring
+
+    text = read_file(path)
+    found = parse(text, name=str(path), environ=environ, folder=path.absolute().parent, sections=sections)
+    return replace(found, path=path)
+
+
+def parse(
+    text: str,
+    *,
+    name: str,
+    environ: Mapping[str, str] = os.environ,
+    folder: Path = Path(),
+    sections: tuple[Section, ...] | None = None,
+) -> Configuration:
+    """Return the configuration of a text; `name` stands before each mistake.
+
+    Relative paths in it are relative to `folder`.
+    """
+    from exporter.config import loading  # noqa: PLC0415 -- see the module's docstring
+
+    return loading.parse(text, name, environ, folder, sections)
+
+
+def json_schema(sections: tuple[Section, ...] | None = None) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the configuration, for editors and for the reference."""
+    from exporter.config.sections import all_sections, schema_of  # noqa: PLC0415 -- see the module's docstring
+
+    return schema_of(sections or all_sections())

@@ -1,0 +1,184 @@
+"""Checked data becomes frozen options; secrets are read from their files here, and cross checks are asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from exporter.config import files
+from exporter.config.options import Duration, Secret, Size
+from exporter.config.schema import Entry, branches, entries
+from exporter.config.secrets import is_secret, parts
+from exporter.config.words import duration, size
+from exporter.errors import WatchbridgeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.config.document import Document
+    from exporter.config.mistakes import Mistake
+    from exporter.config.mistakes import Path as Steps
+
+SECRET_SIZE: Final = 64 * 1024
+"""Bytes of a file that holds a secret."""
+
+
+class NotBuiltError(Exception):
+    """A value has no object; its mistakes are told already."""
+
+
+class Builder:
+    """Builds the objects of one document and keeps what it learns on the way.
+
+    Attributes:
+        mistakes: what only building shows: a secret's file that is missing, a text that an options class refuses.
+        warnings: what works and should not stay, at its place.
+        secrets: everything that must never be shown, as it is and as parts of URLs.
+        built: each object of an options class with its path, for the cross checks.
+
+    """
+
+    def __init__(self, document: Document, folder: Path) -> None:
+        self.document = document
+        self.folder = folder
+        self.mistakes: list[Mistake] = []
+        self.warnings: list[Mistake] = []
+        self.secrets: set[str] = set()
+        self.built: list[tuple[Steps, Any]] = []
+
+    def build(self, kind: Any, value: Any, path: Steps) -> Any:
+        """Return the object of a type for checked data; NotBuiltError when a mistake was found (and kept)."""
+        kind = _branch(kind, value)
+        origin = typing.get_origin(kind)
+        if origin is tuple:
+            item = typing.get_args(kind)[0]
+            return tuple(self._each((item, one, (*path, index)) for index, one in enumerate(value)))
+        if origin is Mapping:
+            item = typing.get_args(kind)[1]
+            return MappingProxyType(
+                dict(zip(value, self._each((item, one, (*path, key)) for key, one in value.items()), strict=True))
+            )
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            return self._options(kind, value, path)
+        if kind is Path:
+            return self.folder / value
+        return _SCALARS.get(kind, _same)(value)
+
+    def cross_check(self, configuration: Any) -> None:
+        """Ask every object for what only the whole configuration shows."""
+        for path, one in self.built:
+            for steps, sentence in one.problems(configuration) if hasattr(one, "problems") else ():
+                self.mistakes.append(self.document.mistake((*path, *steps), sentence))
+
+    def _each(self, parts_: Any) -> list[Any]:
+        """Build each part, even when one before it could not be: all mistakes are told at once."""
+        found, failed = [], False
+        for kind, value, path in parts_:
+            try:
+                found.append(self.build(kind, value, path))
+            except NotBuiltError:
+                failed = True
+        if failed:
+            raise NotBuiltError
+        return found
+
+    def _options(self, options: Any, value: Any, path: Steps) -> Any:
+        if isinstance(value, str):
+            return self._made(lambda: options.from_scalar(value), path, is_text=True)
+        given = [entry for entry in entries(options) if _is_given(entry, value)]
+        plain = [entry for entry in given if not entry.is_secret]
+        secrets = {entry.name: self._secret(entry.name, value, path) for entry in given if entry.is_secret}
+        built = self._each((entry.type, value[entry.name], (*path, entry.name)) for entry in plain)
+        if None in secrets.values():
+            raise NotBuiltError
+        keywords = secrets | {entry.name: one for entry, one in zip(plain, built, strict=True)}
+        return self._made(lambda: options(**keywords), path)
+
+    def _made(self, make: Callable[[], Any], path: Steps, *, is_text: bool = False) -> Any:
+        try:
+            made: Any = make()
+        except (ValueError, WatchbridgeError) as error:
+            self.mistakes.append(self.document.mistake(path, str(error)))
+            raise NotBuiltError from error
+        for entry in _entries_of(made) if is_text else ():
+            if entry.is_secret and (secret := getattr(made, entry.name)) is not None:
+                self._learn(secret.reveal(), path, f"{{{entry.name}_file: PATH}}")
+        self.built.append((path, made))
+        return made
+
+    def _secret(self, name: str, value: Mapping[str, Any], path: Steps) -> Secret | None:
+        if name in value:
+            self._learn(value[name], (*path, name), f"{name}_file: PATH")
+            return Secret(value[name])
+        place = (*path, f"{name}_file")
+        file = self.folder / value[f"{name}_file"]
+        try:
+            content = files.read(file, SECRET_SIZE)
+            text = _secret_text(content.data)
+        except ValueError as error:
+            self.mistakes.append(self.document.mistake(place, f"the file {os.fspath(file)!r} {error}"))
+            return None
+        self.secrets |= parts(text)
+        if content.others_read and is_secret(text):
+            sentence = f"others than its owner may read the file {os.fspath(file)!r}: give it the mode 0600"
+            self.warnings.append(self.document.mistake(place, sentence))
+        return Secret(text)
+
+    def _learn(self, text: str, path: Steps, instead: str) -> None:
+        self.secrets |= parts(text)
+        raw = self.document.place(path).raw or ""
+        if is_secret(text) and raw.replace("$$", "$") == text:
+            sentence = f"a secret stands in the file: move it to a file of its own and write {instead}"
+            self.warnings.append(self.document.mistake(path, sentence))
+
+
+def _entries_of(made: object) -> tuple[Entry, ...]:
+    options: Any = type(made)
+    return entries(options)
+
+
+def _secret_text(data: bytes) -> str:
+    text = files.text(data).removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise ValueError("is empty: put the secret in it")
+    return text
+
+
+def _is_given(entry: Entry, value: Mapping[str, Any]) -> bool:
+    return entry.name in value or (entry.is_secret and f"{entry.name}_file" in value)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_SCALARS: Final[dict[Any, Callable[[Any], Any]]] = {
+    Duration: lambda value: duration(str(value)),
+    Size: lambda value: size(str(value)),
+    Secret: Secret,
+    int: int,  # 5.0 is a whole number to JSON Schema
+    float: float,
+}
+
+
+def _branch(kind: Any, value: Any) -> Any:
+    """Return the member of a union that holds such a value; the schema has made sure that there is one."""
+    return next((member for member in branches(kind) if _holds(member, value)), kind)
+
+
+def _holds(kind: Any, value: Any) -> bool:
+    origin = typing.get_origin(kind)
+    if isinstance(value, dict):
+        return origin is Mapping or dataclasses.is_dataclass(kind)
+    if isinstance(value, list):
+        return origin is tuple
+    if isinstance(value, bool):
+        return kind is bool
+    if isinstance(value, str):
+        return kind not in {bool, int, float} and origin not in {tuple, Mapping}
+    return kind in {int, float, Duration, Size}

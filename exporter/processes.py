@@ -1,0 +1,150 @@
+"""The one module that starts processes: an argument list, a clean environment, a deadline, bounded output; no shell."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from exporter.errors import ProcessNotStartedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+OUTPUT_LIMIT = 64 * 1024
+"""Bytes of output that are kept; the rest is read and dropped, so that the process never blocks on a full pipe."""
+DRAIN_SECONDS = 1.0
+"""How long output is still awaited after the end of the process: what it left behind may hold the pipe open forever."""
+REAP_SECONDS = 5.0
+"""How long the end of a killed process is awaited: one in uninterruptible sleep cannot be killed yet."""
+_STANDARD_INPUT, _STANDARD_OUTPUT = 0, 1
+_INHERITED = ("PATH", "LANG", "HOME")
+# Windows programs do not start, or find no place for their files, without these.
+_INHERITED_ON_WINDOWS = ("SYSTEMROOT", "SYSTEMDRIVE", "COMSPEC", "PATHEXT", "TEMP", "TMP", "USERPROFILE")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a process ended: its status (negative: the signal), the first bytes of its output with standard error."""
+
+    code: int
+    output: bytes
+    timed_out: bool
+
+
+def clean_environment() -> dict[str, str]:
+    """Return what a child gets unless told otherwise: none of the secrets that this process may hold."""
+    names = _INHERITED + (_INHERITED_ON_WINDOWS if sys.platform == "win32" else ())
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    timeout: float,
+    environment: Mapping[str, str] | None = None,
+    output_limit: int = OUTPUT_LIMIT,
+) -> Finished:
+    """Run a program to its end, or to the deadline (seconds): then it and all that it started are killed.
+
+    What the program leaves running after a normal end lives on (`mail` delivers in the background). Cancelling this
+    call kills the group too. Raises ProcessNotStartedError when there is no such program, or it may not be run.
+    """
+    transport, watched = await _start(argv, clean_environment() if environment is None else environment, output_limit)
+    timed_out = False
+    try:
+        _feed(transport, stdin)
+        async with asyncio.timeout(timeout):
+            await watched.exited.wait()
+    except TimeoutError:
+        timed_out = True
+    finally:
+        if transport.get_returncode() is None:
+            _kill_group(transport.get_pid())
+            await _within(REAP_SECONDS, watched.exited)
+        await _within(DRAIN_SECONDS, watched.output_ended)
+        transport.close()
+    code = transport.get_returncode()
+    return Finished(code=-signal.SIGTERM if code is None else code, output=bytes(watched.kept), timed_out=timed_out)
+
+
+class _Watched(asyncio.SubprocessProtocol):
+    """Keeps the head of the output and notes the two ends: of the process, and of its output."""
+
+    def __init__(self, limit: int) -> None:
+        self.kept = bytearray()
+        self.exited = asyncio.Event()
+        self.output_ended = asyncio.Event()
+        self._limit = limit
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 - standard error is joined to it
+        self.kept += data[: self._limit - len(self.kept)]
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol of asyncio
+        if fd == _STANDARD_OUTPUT:
+            self.output_ended.set()
+
+    def process_exited(self) -> None:
+        self.exited.set()
+
+
+async def _start(
+    argv: Sequence[str], environment: Mapping[str, str], limit: int
+) -> tuple[asyncio.SubprocessTransport, _Watched]:
+    """Start in a session of its own, so that one signal reaches all that it starts; in no directory of ours."""
+    settings: dict[str, Any] = {}
+    if sys.platform != "win32":
+        settings = {"start_new_session": True, "umask": 0o077, "cwd": "/"}
+    try:
+        transport, watched = await asyncio.get_running_loop().subprocess_exec(
+            lambda: _Watched(limit),
+            *argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            **settings,
+        )
+    except (OSError, ValueError) as error:  # ValueError: a NUL in an argument or a variable
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ProcessNotStartedError(program=argv[0], reason=reason) from error
+    return transport, watched
+
+
+def _feed(transport: asyncio.SubprocessTransport, data: bytes) -> None:
+    """Write in the background; a program that does not read its input only ends the pipe."""
+    pipe = cast("asyncio.WriteTransport", transport.get_pipe_transport(_STANDARD_INPUT))
+    pipe.write(data)
+    pipe.close()
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+def _kill_group(pid: int) -> None:
+    """Kill the process and its descendants; its process group has its own number, since it leads its session."""
+    if sys.platform == "win32":
+        _kill_tree(pid)
+    else:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+
+
+def _kill_tree(pid: int) -> None:
+    """Kill by the tree of parents: Windows has no process groups to kill."""
+    import psutil  # noqa: PLC0415 - only needed where there are no process groups
+
+    with suppress(psutil.NoSuchProcess):
+        leader = psutil.Process(pid)
+        for process in [*leader.children(recursive=True), leader]:
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                process.kill()

@@ -1,0 +1,68 @@
+"""Where the store is. No database code is imported here: `check-config` reads this too."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from exporter.config.options import Secret, option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+FILE_NAME = "watchbridge.db"
+_SCHEMES = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
+
+
+def state_directory(environ: Mapping[str, str], *, windows: bool) -> Path:
+    """Return the folder in which this user's programs keep what they must remember.
+
+    systemd names it in STATE_DIRECTORY, several of them parted by colons (systemd.exec(5)); else the XDG base
+    directory specification does; on Windows it is the local application data.
+    """
+    if given := environ.get("STATE_DIRECTORY", "").split(":")[0]:
+        return Path(given)
+    if windows:
+        local = environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "watchbridge"
+    state = environ.get("XDG_STATE_HOME", "")
+    # A relative XDG_STATE_HOME is to be ignored, says the specification.
+    return (Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state") / "watchbridge"
+
+
+def default_url() -> Secret:
+    """Return the URL of the embedded store: an SQLite file in the state directory."""
+    path = state_directory(os.environ, windows=sys.platform == "win32") / FILE_NAME
+    return Secret(f"sqlite:///{path.as_posix()}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreOptions:
+    """Where Watchbridge keeps what it must remember; a bare string is the URL."""
+
+    url: Secret = option(
+        default_factory=default_url,
+        help="The database of the store: sqlite:////path/to/watchbridge.db (a folder of its own, made with mode "
+        "0700), postgresql://user:password@host/name or mysql://user:password@host/name. Left out: an SQLite file "
+        "in the state directory. Several replicas need PostgreSQL, MySQL 8 or MariaDB 10.6 and newer.",
+        example="sqlite:////var/lib/watchbridge/watchbridge.db",
+    )
+
+    @classmethod
+    def from_scalar(cls, text: str) -> Self:
+        """Read `store: URL`."""
+        return cls(url=Secret(text))
+
+    def problems(self, configuration: Any) -> Iterable[tuple[tuple[str | int, ...], str]]:
+        """Yield what is wrong with the URL; never the URL itself, which may hold a password."""
+        del configuration
+        url = self.url.reveal()
+        scheme = re.match(r"([A-Za-z0-9]+)(\+[A-Za-z0-9_]+)?://", url)
+        if scheme is None or scheme[1].lower() not in _SCHEMES:
+            yield ("url",), "a store is sqlite:////path/to/file, postgresql://… or mysql://…"
+        elif scheme[1].lower() == "sqlite" and re.fullmatch(r"[^/]*://(/|/:memory:.*)?(\?.*)?", url):
+            yield ("url",), "a store in memory would forget everything: name a file, sqlite:////path/to/watchbridge.db"

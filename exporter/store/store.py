@@ -1,0 +1,151 @@
+"""The open store: one object that the whole process shares."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from exporter.databases.drivers import module
+from exporter.databases.urls import async_url, dialect_of
+from exporter.databases.urls import where as place
+from exporter.errors import StoreError
+from exporter.store import engines, schema
+from exporter.store.directory import DirectoryLock, prepare
+from exporter.store.session import transaction
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy import URL
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from exporter.model import Clock
+    from exporter.store.options import StoreOptions
+
+LOG = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 2.0
+"""How long the connections may take to say goodbye; what was committed is on disk whether they do or not."""
+
+
+class Store:
+    """What Watchbridge remembers. Open it with `open`, end it with `close`."""
+
+    def __init__(self, engine: AsyncEngine, where: str, clock: Clock, lock: DirectoryLock | None = None) -> None:
+        self.engine = engine
+        self.dialect = engine.dialect.name
+        self.where = where
+        """The file, or the host and database: never a user or a password."""
+        self.clock = clock
+        self.revision: str | None = None
+        """The schema found in the store; None while it is empty."""
+        self._lock = lock
+        self._writers = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, options: StoreOptions, clock: Clock, *, exclusive: bool, upgrade: bool = True) -> Self:
+        """Open the store and bring an empty or older schema up to date; with `upgrade` False leave it as it is.
+
+        `exclusive` takes the lock of an SQLite store's directory (StoreBusyError when another process has it); a
+        shared store has none, because several replicas live on it. Raises StoreNewerError for the schema of a newer
+        program, DataDirectoryError for a folder that cannot be trusted, else StoreError.
+        """
+        url = _absolute(async_url("store", options.url.reveal()))
+        module("store", dialect_of(url))
+        folder, lock = None, None
+        if dialect_of(url) == "sqlite":
+            folder, lock = await asyncio.to_thread(_occupy, Path(url.database or ""), exclusive=exclusive, make=upgrade)
+        store = cls(engines.create(url), _where(url), clock, lock)
+        try:
+            await store._begin(folder, upgrade=upgrade)
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Close every connection, then give the directory back; may be called twice."""
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self.engine.dispose()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    @contextlib.asynccontextmanager
+    async def writing(self, *, seconds: float = engines.OPERATION_SECONDS) -> AsyncIterator[AsyncConnection]:
+        """Give a transaction that is on disk when the block has ended without an error; else StoreError."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self.dialect == "sqlite":
+                # Writers of one process take turns here: SQLite's own waiting is polling and has no order.
+                await stack.enter_async_context(self._turn(seconds))
+            connection = await stack.enter_async_context(transaction(self.engine, self.where, seconds, {}))
+            if seconds > engines.OPERATION_SECONDS:
+                await engines.allow(connection, seconds)
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def reading(
+        self, *, snapshot: bool = False, seconds: float = engines.OPERATION_SECONDS
+    ) -> AsyncIterator[AsyncConnection]:
+        """Give a transaction that only reads; with `snapshot` all its statements see the same moment."""
+        options: dict[str, object] = dict(engines.READS)
+        if snapshot and self.dialect != "sqlite":
+            options["isolation_level"] = "REPEATABLE READ"
+        async with transaction(self.engine, self.where, seconds, options) as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, seconds: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._writers.acquire()
+        except TimeoutError as error:
+            raise StoreError(where=self.where, reason=f"other writers held it for {seconds:g} s") from error
+        try:
+            yield
+        finally:
+            self._writers.release()
+
+    async def _begin(self, folder: Path | None, *, upgrade: bool) -> None:
+        async with self.reading() as connection:
+            await engines.check_durable(connection, self.where)
+            self.revision = await schema.revision(connection, self.where)
+        schema.refuse_newer(self.revision, self.where)
+        if not upgrade or self.revision == schema.HEAD:
+            return
+        guard = None
+        if folder is not None and self._lock is None and self.revision is not None:
+            # An older program may be running on the older schema: it must end first.
+            guard = await asyncio.to_thread(DirectoryLock.take, folder, seconds=schema.UPGRADE_SECONDS / 10)
+        try:
+            async with self.writing(seconds=schema.UPGRADE_SECONDS) as connection:
+                await schema.upgrade(connection, self.where)
+        finally:
+            if guard is not None:
+                guard.release()
+        before, self.revision = self.revision, schema.HEAD
+        LOG.info("the store has a new schema", extra={"fields": {"from": before or "empty", "to": schema.HEAD}})
+
+
+def _occupy(database: Path, *, exclusive: bool, make: bool) -> tuple[Path, DirectoryLock | None]:
+    if not make and not database.exists():
+        raise StoreError(where=database, reason="there is no such file; check `store` of the configuration, or --store")
+    if warning := prepare(database):
+        LOG.warning(warning)
+    return database.parent, DirectoryLock.take(database.parent) if exclusive else None
+
+
+def _absolute(url: URL) -> URL:
+    """Fix a relative SQLite path to the folder the process is in now."""
+    if dialect_of(url) != "sqlite":
+        return url
+    return url.set(database=str(Path(url.database or "").expanduser().absolute()))
+
+
+def _where(url: URL) -> str:
+    return place(url) if dialect_of(url) == "sqlite" else f"{place(url)}/{url.database}"

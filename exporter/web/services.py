@@ -1,0 +1,86 @@
+"""What the web asks of the rest of the program; `exporter.app` gives it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from exporter.model import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeAnswer:
+    """A finished exposition: bytes and the headers that describe them (`content_encoding` None: not compressed)."""
+
+    body: bytes
+    content_type: str
+    content_encoding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How this process is: `details` says it per part, `error` is the reason when it is unhealthy."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    details: Mapping[str, str] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """A configured source on the landing page: `success` is None until it was read once."""
+
+    collector: str
+    source: str
+    success: bool | None = None
+
+
+class Services(Protocol):
+    """The parts of the program behind the pages."""
+
+    @property
+    def version(self) -> str:
+        """The version of this program."""
+        ...
+
+    @property
+    def started(self) -> float:
+        """When this process started, in seconds since 1970."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of this process."""
+        ...
+
+    async def scrape(
+        self,
+        names: frozenset[str] | None,
+        timeout: float,
+        accept: str | None,
+        accept_encoding: str | None,
+    ) -> ScrapeAnswer:
+        """Scrape the named collectors (None: all) within `timeout` seconds.
+
+        UnknownCollectorError lists the known names. `accept` and `accept_encoding` are the headers, None when absent.
+        """
+        ...
+
+    async def reload(self) -> None:
+        """Load the configuration again; InvalidConfigurationError lists the mistakes and the old one stays."""
+        ...
+
+    def readiness(self) -> str | None:
+        """Return None when work can be done, else the reason why not."""
+        ...
+
+    async def health(self) -> Health:
+        """Return how this process and what it needs are."""
+        ...
+
+    def sources(self) -> Iterable[SourceState]:
+        """Return the configured sources, for the landing page."""
+        ...
