@@ -1,4 +1,4 @@
-"""Write the documents that list code from the code: `python docs/generate.py`; with --check, fail where they drifted."""
+"""Write the documents that list code from the code; with --check, fail where they drifted."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def configuration() -> str:
     schema = json_schema()
     parts = ["# Configuration\n\n" + NOTE]
     parts.append(
-        "A YAML file; unknown keys are errors. `${NAME}` and `${NAME:-default}` are replaced by the environment, `$$` is\n"
-        "a dollar. A secret `x` may also be written `x_file`, the path of a file that holds it. Durations are such as\n"
-        "`500ms`, `30s`, `5m`, `1h30m`, `7d`; sizes such as `512KiB`, `5MiB`. `watchbridge check-config FILE` names every\n"
-        "mistake; `watchbridge schema` prints the JSON Schema for editors, which take it by a first line such as\n"
+        "A YAML file; unknown keys are errors. `${NAME}` and `${NAME:-default}` are replaced by the environment, `$$`\n"
+        "is a dollar. A secret `x` may also be written `x_file`, the path of a file that holds it. Durations are such\n"
+        "as `500ms`, `30s`, `5m`, `1h30m`, `7d`; sizes such as `512KiB`, `5MiB`. `watchbridge check-config FILE` names\n"
+        "every mistake; `watchbridge schema` prints the JSON Schema for editors, which take it by a first line such as\n"
         "`# yaml-language-server: $schema=watchbridge.schema.json`.\n\n"
         "| key | type | default | meaning |\n|---|---|---|---|\n"
     )
@@ -105,13 +105,9 @@ def _resolved(value: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
 def _type(value: dict[str, Any], whole: dict[str, Any]) -> str:
     if "enum" in value:
         return " \\| ".join(f"`{word}`" for word in value["enum"])
-    if value.get("x-secret"):
-        return "secret"
-    if value.get("x-path"):
-        return "path"
-    for mark, word in (("x-duration", "duration"), ("x-size", "size")):
-        if mark in value:
-            return word
+    marks = {"x-secret": "secret", "x-path": "path", "x-duration": "duration", "x-size": "size"}
+    for mark in marks.keys() & value.keys():
+        return marks[mark]
     kinds = [_type(_resolved(one, whole), whole) for one in value.get("anyOf", value.get("oneOf", ()))]
     if kinds:
         return " or ".join(dict.fromkeys(kinds))

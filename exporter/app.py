@@ -49,6 +49,7 @@ class Application:
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._reloads: set[asyncio.Task[None]] = set()
+        self._running: Running | None = None
 
     async def run(self) -> None:
         """Serve until a signal or `stop`. Raises WatchbridgeError when it cannot start."""
@@ -72,7 +73,7 @@ class Application:
         self._listen_to_signals({"SIGTERM": self.stop, "SIGINT": self.stop})
         store = await Store.open(configuration.store, self._clock, exclusive=True)
         stack.push_async_callback(store.close)
-        running = Running(self._load, configuration, store, self._clock)
+        running = self._running = Running(self._load, configuration, store, self._clock)
         stack.push_async_callback(running.close)
         await running.recall()
         stack.push_async_callback(_ended, asyncio.create_task(_keep_remembering(running)))
@@ -85,7 +86,7 @@ class Application:
         )
         stack.push_async_callback(self._stop_web, web)
         await web.start()
-        self._listen_to_signals({"SIGHUP": lambda: self._reload_soon(running)})
+        self._listen_to_signals({"SIGHUP": self._reload_soon})
         for url in web.addresses:
             log.info("listening", extra={"fields": {"url": url, "version": __version__}})
         if self._started is not None:
@@ -111,10 +112,11 @@ class Application:
             except NotImplementedError:  # Windows' loop
                 signal.signal(number, lambda *_, act=handler: loop.call_soon_threadsafe(act))
 
-    def _reload_soon(self, running: Running) -> None:
+    def _reload_soon(self) -> None:
         async def reload() -> None:
             with contextlib.suppress(WatchbridgeError):  # already logged, and on the metric
-                await running.reload()
+                if self._running is not None:
+                    await self._running.reload()
 
         task = asyncio.create_task(reload())
         self._reloads.add(task)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger(__name__)
 
+RETIRE_PATIENCE: Final = 15.0
+"""Seconds in which scrapes that began before a reload may end."""
+
 STORE_PATIENCE: Final = 2.0
 """Seconds in which the store must answer a health check."""
 
@@ -34,6 +37,12 @@ def _fixed(configuration: Configuration) -> tuple[object, ...]:
     """Return what a reload cannot change."""
     scrape = configuration.scrape
     return configuration.listen, configuration.store, scrape.timeout, scrape.offset
+
+
+async def _retire(scrape: Scrape, old: Generation, fresh: Generation) -> None:
+    """Let the scrapes that began under the old configuration end under it."""
+    await scrape.drain(RETIRE_PATIENCE)
+    await old.close(keep=fresh.databases)
 
 
 class Running:
@@ -53,6 +62,7 @@ class Running:
         self._generation: Generation = generation(first, clock, self._state, None)
         self._scrape = Scrape(self._generation.sources, first.scrape, clock)
         self._telemetry = Telemetry(families())
+        self._retiring: set[asyncio.Task[None]] = set()
 
     async def scrape(
         self, names: frozenset[str] | None, timeout: float, accept: str | None, accept_encoding: str | None
@@ -117,8 +127,9 @@ class Running:
         scrape = Scrape(fresh.sources, configuration.scrape, self.clock)
         scrape.adopt(old_scrape)
         self._generation, self._scrape = fresh, scrape
-        await old_scrape.close()
-        await old.close(keep=fresh.databases)
+        retiring = asyncio.create_task(_retire(old_scrape, old, fresh))
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
 
     async def recall(self) -> None:
         """Take up when each source was last read, before this process was started."""
@@ -137,6 +148,8 @@ class Running:
 
     async def close(self) -> None:
         """End reads that are under way, write down what they knew, and close the databases."""
+        if self._retiring:
+            await asyncio.wait(self._retiring, timeout=RETIRE_PATIENCE)
         await self._scrape.close()
         await self.remember()
         self._telemetry.close()

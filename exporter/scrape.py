@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import operator
 from dataclasses import dataclass, field
@@ -199,6 +200,9 @@ class Scrape:
 
     def __init__(self, sources: Iterable[Source], options: ScrapeOptions, clock: Clock) -> None:
         self.outlets = [Outlet(source, options, clock) for source in sources]
+        self._answering = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def recall(self, successes: Mapping[tuple[str, str], float]) -> None:
         """Take up when each source was last read with success, as an earlier process wrote it down."""
@@ -222,6 +226,16 @@ class Scrape:
 
         Never raises for a source; what could not be read is absent, and said so by its `collector_success`.
         """
+        self._answering += 1
+        self._idle.clear()
+        try:
+            return await self._collected(collectors, timeout)
+        finally:
+            self._answering -= 1
+            if not self._answering:
+                self._idle.set()
+
+    async def _collected(self, collectors: frozenset[str] | None, timeout: float) -> tuple[Samples, ...]:
         chosen = [outlet for outlet in self.outlets if collectors is None or outlet.source.collector in collectors]
         results = await asyncio.gather(*(outlet.result(timeout) for outlet in chosen))
         read = [result.samples for result in results if result.samples is not None]
@@ -236,6 +250,13 @@ class Scrape:
             if outlet.last_success is not None:
                 about[LAST_SUCCESS][outlet.key] = outlet.last_success
         return about
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until the scrapes under way were answered, at most `timeout` seconds, and end what remains."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+        await self.close()
 
     async def close(self) -> None:
         """End every read that is under way."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from exporter.exposition import Exposition, accepts_gzip, compressed, negotiate
+
+log: Final = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +42,7 @@ class Telemetry:
     def __init__(self, families: Iterable[Family]) -> None:
         self._families = tuple(families)
         self._whole = Exposition(self._families)
+        self._refused = 0
         # One thread: renders wait for each other anyway, and gzip lets the loop run.
         self._renderer = ThreadPoolExecutor(1, "render")
 
@@ -61,7 +65,14 @@ class Telemetry:
         else:
             job = partial(_rendered, exposition, samples, content.form, gzip=gzip)
             body = await asyncio.get_running_loop().run_in_executor(self._renderer, job)
+        self._note(exposition.refused)
         return Answer(body, str(content), "gzip" if gzip else None)
+
+    def _note(self, refused: int) -> None:
+        """Say once that a collector gives what cannot be written; only a collector of a third party can."""
+        if refused != self._refused:
+            log.warning("series that cannot be written were left out", extra={"fields": {"series": refused}})
+        self._refused = refused
 
     def close(self) -> None:
         """End the rendering thread once it has finished what it does."""

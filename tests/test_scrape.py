@@ -120,7 +120,7 @@ async def test_a_scrape_answers_at_its_deadline() -> None:
         while True:
             try:
                 await asyncio.sleep(0.5)
-            except asyncio.CancelledError:  # noqa: PERF203 - what a bad driver does
+            except asyncio.CancelledError:
                 continue
 
     loop = asyncio.get_running_loop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import os
 import sys
 from typing import Final, NoReturn
 
@@ -26,7 +25,6 @@ COMMANDS: Final = {
     "completion": "Print the completion script of a shell.",
 }
 
-BROKEN_PIPE: Final = 0
 INTERRUPTED: Final = 130
 
 
@@ -83,8 +81,4 @@ def run() -> NoReturn:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # The reader went away, as `| head` does: Python must not complain about it once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(BROKEN_PIPE)
     sys.exit(result if isinstance(result, int) else 0)

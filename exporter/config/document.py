@@ -7,6 +7,7 @@ overflows its stack on deep nesting.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import yaml
@@ -29,6 +30,7 @@ DEPTH: Final = 32
 VALUES: Final = 20_000
 """Values in a file: under a second of reading."""
 
+_BAD_ESCAPE: Final = re.compile(r"\\U(?!000|0010)[0-9A-Fa-f]{8}")
 _TOLD: Final = Trap("")
 
 
@@ -90,7 +92,7 @@ def read(text: str, name: str, expand: Callable[[str], str] = str) -> Document:
     except yaml.MarkedYAMLError as error:
         raise refuse(name, [*document.mistakes, _syntax(error)]) from error
     except (ValueError, OverflowError) as error:  # an escape beyond Unicode; PyYAML lets chr() speak
-        raise refuse(name, [Mistake(0, 0, "an escape such as \\U00110000 names no character: mend it")]) from error
+        raise refuse(name, [_escape(text)]) from error
     return document._replace(data=data)
 
 
@@ -249,8 +251,17 @@ def _syntax(error: yaml.MarkedYAMLError) -> Mistake:
     return Mistake(mark.line + 1, mark.column + 1, hint) if mark else Mistake(0, 0, hint)
 
 
+def _escape(text: str) -> Mistake:
+    found = _BAD_ESCAPE.search(text)
+    line, column = _position(text, found.start()) if found else (0, 0)
+    return Mistake(line, column, "this escape names no character: the last one is \\U0010FFFF")
+
+
+def _position(text: str, index: int) -> tuple[int, int]:
+    return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
+
+
 def _unprintable(text: str, error: yaml.reader.ReaderError) -> Mistake:
-    before = text[: error.position]
-    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    line, column = _position(text, error.position)
     code = f"U+{ord(text[error.position]):04X}" if error.position < len(text) else "an unknown character"
     return Mistake(line, column, f"the character {code} may not stand in YAML: remove it, or write it as an escape")

@@ -42,6 +42,7 @@ SITUATIONS: Final[dict[type[DatabaseError], tuple[frozenset[str], frozenset[int]
         (),
     ),
 }
+NO_DATABASE: Final = 1044
 LOST_CLASSES: Final = ("08", "57P0")
 LOST_NUMBERS: Final = frozenset({2006, 2013, 2055, 4031})
 
@@ -88,7 +89,7 @@ def translated(
         "where": where(url),
         "reason": message,
         "seconds": options.statement_timeout,
-        "what": table or _named(message) or "it",
+        "what": _forbidden(links, url) or table or _named(message) or "it",
         "table": table or _named(message),
         "column": _named(message),
         "hint": "",
@@ -104,6 +105,13 @@ def translated(
     if any(isinstance(link, OSError | TimeoutError | EOFError) for link in links) or is_lost(error):
         return DatabaseUnreachableError(**facts)
     return DatabaseError(**facts)
+
+
+def _forbidden(links: list[BaseException], url: URL) -> str:
+    """MariaDB says so of a whole database, and of one that does not exist as well: it does not tell strangers which."""
+    return (
+        f"the database {url.database!r}, if there is one" if any(_number(link) == NO_DATABASE for link in links) else ""
+    )
 
 
 def _number(error: BaseException) -> int | None:

@@ -58,7 +58,13 @@ async def test_it_reads_rows_and_names(engine: EmptyDatabase) -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    ["INSERT INTO t VALUES (1)", "DELETE FROM t", "UPDATE t SET a = 2", "DROP TABLE t", "CREATE TABLE other (a INTEGER)"],
+    [
+        "INSERT INTO t VALUES (1)",
+        "DELETE FROM t",
+        "UPDATE t SET a = 2",
+        "DROP TABLE t",
+        "CREATE TABLE other (a INTEGER)",
+    ],
 )
 async def test_it_never_writes(engine: EmptyDatabase, statement: str) -> None:
     """Every statement that writes is refused by the database itself."""
@@ -97,9 +103,7 @@ async def test_a_cancelled_read_leaves_a_usable_pool(engine: EmptyDatabase) -> N
 
 async def test_a_read_waits_for_a_free_connection_only_so_long(engine: EmptyDatabase) -> None:
     """With every connection busy the wait ends in a sentence that names the option."""
-    database = opened(
-        engine.url, statement_timeout=Duration(3.0), pool=PoolOptions(size=1, timeout=Duration(0.3))
-    )
+    database = opened(engine.url, statement_timeout=Duration(3.0), pool=PoolOptions(size=1, timeout=Duration(0.3)))
     slow = asyncio.create_task(database.fetch(sa.text(SLEEP[engine.dialect])))
     await asyncio.sleep(0.1)
     with pytest.raises(PoolTimeoutError, match=r"raise `pool\.size`"):
@@ -123,7 +127,10 @@ async def test_more_rows_than_the_limit_are_an_error(engine: EmptyDatabase) -> N
 async def test_a_missing_table_is_named(engine: EmptyDatabase) -> None:
     """Whether a table is looked at or read, its absence is the same sentence."""
     database = opened(engine.url)
-    for reading in (database.columns("nowhere", None), database.fetch(sa.text("SELECT a FROM nowhere"), table="nowhere")):
+    for reading in (
+        database.columns("nowhere", None),
+        database.fetch(sa.text("SELECT a FROM nowhere"), table="nowhere"),
+    ):
         with pytest.raises(TableMissingError, match="no table 'nowhere'"):
             await reading
     await database.close()
@@ -135,7 +142,9 @@ async def test_a_missing_table_is_named(engine: EmptyDatabase) -> None:
     [
         pytest.param(lambda url: url.replace("password-", "wrong-"), DatabaseRefusedError, id="wrong password"),
         pytest.param(lambda url: url.rpartition("/")[0] + "/nowhere", DatabaseError, id="no such database"),
-        pytest.param(lambda url: url.replace("127.0.0.1", "no-such-host.invalid"), DatabaseUnreachableError, id="no host"),
+        pytest.param(
+            lambda url: url.replace("127.0.0.1", "no-such-host.invalid"), DatabaseUnreachableError, id="no host"
+        ),
     ],
 )
 async def test_what_keeps_a_connection_from_opening_is_said_without_the_password(

@@ -1,0 +1,223 @@
+"""The life of the process: it starts or says why not, reloads or keeps what it had, and ends cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter import config
+from exporter.app import Application
+from exporter.errors import InvalidConfigurationError, ListenError, StoreBusyError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+CONFIGURATION = """\
+listen: [{{address: "127.0.0.1:0"}}]
+store: "sqlite:///{folder}/store/watchbridge.db"
+log: {{level: error}}
+databases:
+  registry: {{url: "sqlite:///{folder}/packages.db"}}
+packages:
+  npm: {{database: registry}}
+"""
+
+
+class Home:
+    """A folder with a configuration and a package database."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "watchbridge.yml"
+        self.write(CONFIGURATION)
+        with contextlib.closing(sqlite3.connect(folder / "packages.db")) as database, database:
+            database.execute("CREATE TABLE packages (status TEXT, updated_at TEXT)")
+            database.execute("INSERT INTO packages VALUES ('Approved', '2026-01-01 00:00:00')")
+
+    def write(self, text: str) -> None:
+        self.path.write_text(text.format(folder=self.folder))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[tuple[Application, str]]:
+        """Run the program until the block ends, and see that it ends."""
+        urls: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
+        application = Application(lambda: config.load(self.path), started=urls.set_result)
+        task = asyncio.create_task(application.run())
+        await asyncio.wait({task, urls}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            await task
+        try:
+            yield application, urls.result()[0]
+        finally:
+            application.stop()
+            async with asyncio.timeout(15):
+                await task
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+async def scraped(url: str) -> dict[tuple[str, ...], float]:
+    """Return each sample by name and sorted labels."""
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as response:
+        assert response.status == 200
+        text = await response.text()
+    return {
+        (sample.name, *(f"{key}={value}" for key, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+APPROVED = ("watchbridge_packages", "source=npm", "status=Approved")
+SUCCESS = ("watchbridge_collector_success", "collector=packages", "source=npm")
+LAST = ("watchbridge_collector_last_success_timestamp_seconds", "collector=packages", "source=npm")
+RELOADED = ("watchbridge_config_last_reload_successful",)
+
+
+async def reloaded(application: Application, url: str, *, good: bool) -> dict[tuple[str, ...], float]:
+    """Ask for a reload as SIGHUP does, and wait until the metric says how it went and the lock is free."""
+    before = (await scraped(url)).get(("watchbridge_config_last_reload_success_timestamp_seconds",), 0.0)
+    application._reload_soon()
+    async with asyncio.timeout(10):
+        while True:
+            found = await scraped(url)
+            moment = found[("watchbridge_config_last_reload_success_timestamp_seconds",)]
+            if (moment > before) if good else (found[RELOADED] == 0.0):
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def test_it_serves_what_the_configuration_names(home: Home) -> None:
+    """One scrape after the start has the rows of the table."""
+    async with home.running() as (_, url):
+        found = await scraped(url)
+    assert (found[APPROVED], found[SUCCESS], found[RELOADED]) == (1.0, 1.0, 1.0)
+
+
+async def test_a_good_reload_takes_effect_and_a_bad_one_changes_nothing(home: Home) -> None:
+    """The old configuration stays in force, and the metric says that the new one is not."""
+    async with home.running() as (application, url):
+        home.write(CONFIGURATION + "  other: {{database: registry, terminal: [Approved]}}\n")
+        found = await reloaded(application, url, good=True)
+        assert found[("watchbridge_packages", "source=other", "status=Approved")] == 1.0
+        home.write("pakages: {{}}\n")
+        found = await reloaded(application, url, good=False)
+        assert found[("watchbridge_packages", "source=other", "status=Approved")] == 1.0
+        home.write(CONFIGURATION)
+        found = await reloaded(application, url, good=True)
+        assert ("watchbridge_packages", "source=other", "status=Approved") not in found
+        assert (found[APPROVED], found[RELOADED]) == (1.0, 1.0)
+
+
+async def test_a_reload_under_scrapes_loses_none_of_them(home: Home) -> None:
+    """Every scrape before, during and after answers with the packages."""
+    async with home.running() as (application, url):
+        done = asyncio.Event()
+
+        async def keep_scraping() -> int:
+            count = 0
+            while not done.is_set():
+                assert (await scraped(url))[APPROVED] == 1.0
+                count += 1
+            return count
+
+        scrapers = [asyncio.create_task(keep_scraping()) for _ in range(3)]
+        for n in range(5):
+            home.write(CONFIGURATION.replace("{folder}/packages.db", "{folder}/packages.db" + "?n=1" * (n % 2)))
+            await reloaded(application, url, good=True)
+        done.set()
+        assert min(await asyncio.gather(*scrapers)) > 0
+
+
+async def test_the_last_success_survives_a_restart(home: Home) -> None:
+    """A database that is gone after the restart was still read before it."""
+    async with home.running() as (_, url):
+        before = (await scraped(url))[LAST]
+    (home.folder / "packages.db").unlink()
+    async with home.running() as (_, url):
+        found = await scraped(url)
+    assert found[LAST] == before
+    assert found[SUCCESS] == 0.0
+    assert APPROVED not in found
+
+
+async def test_a_second_program_on_the_same_store_is_refused(home: Home) -> None:
+    """One data directory has one server; the first goes on."""
+    async with home.running() as (_, url):
+        with pytest.raises(StoreBusyError, match="held by another running Watchbridge"):
+            async with home.running():
+                pytest.fail("the second one started")
+        assert (await scraped(url))[APPROVED] == 1.0
+
+
+async def test_a_busy_address_is_said_and_nothing_stays_held(home: Home) -> None:
+    """The sentence names the address; the store is free again for the next try."""
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    good = home.path.read_text()
+    home.path.write_text(good.replace("127.0.0.1:0", f"127.0.0.1:{port}"))
+    with pytest.raises(ListenError, match=f"127.0.0.1:{port}"):
+        async with home.running():
+            pytest.fail("it started")
+    server.close()
+    home.path.write_text(good)
+    async with home.running() as (_, url):
+        assert (await scraped(url))[APPROVED] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        pytest.param("pakages: {{}}", InvalidConfigurationError, id="an unknown key"),
+        pytest.param("store: sqlite:////proc/none/w.db", StoreError, id="a store that cannot be made"),
+    ],
+)
+async def test_what_keeps_it_from_starting_is_raised(home: Home, text: str, error: type[Exception]) -> None:
+    """Before anything listens."""
+    home.write(text)
+    with pytest.raises(error):
+        async with home.running():
+            pytest.fail("it started")
+
+
+async def test_health_says_which_source_cannot_be_read(home: Home) -> None:
+    """Degraded is still 200: restarting Watchbridge would not mend the database."""
+    (home.folder / "packages.db").unlink()
+    async with home.running() as (_, url), aiohttp.ClientSession() as session:
+        await scraped(url)
+        async with session.get(f"{url}/health") as response:
+            body = await response.json()
+    assert (response.status, body["status"]) == (200, "degraded")
+    assert body["details"]["packages/npm"] == "degraded"
+
+
+async def test_readiness_follows_the_store(home: Home) -> None:
+    """A store that does not answer makes us unhealthy and not ready, and its return makes us ready again."""
+    async with home.running() as (_, url), aiohttp.ClientSession() as session:
+        database = home.folder / "store" / "watchbridge.db"
+        with contextlib.closing(sqlite3.connect(database)) as other, other:
+            other.execute("ALTER TABLE collector_runs RENAME TO gone")
+        async with session.get(f"{url}/health") as response:
+            assert (response.status, (await response.json())["status"]) == (503, "unhealthy")
+        async with session.get(f"{url}/-/ready") as response:
+            assert response.status == 503
+        async with session.get(f"{url}/-/healthy") as response:
+            assert response.status == 200
+        assert (await scraped(url))[APPROVED] == 1.0, "a scrape does not need the store"
+        with contextlib.closing(sqlite3.connect(database)) as other, other:
+            other.execute("ALTER TABLE gone RENAME TO collector_runs")
+        async with session.get(f"{url}/health") as response:
+            assert (response.status, (await response.json())["status"]) == (200, "healthy")
+        async with session.get(f"{url}/-/ready") as response:
+            assert response.status == 200
