@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shlex
 import shutil
+import sqlite3
 import sys
 import tempfile
 from pathlib import Path
@@ -44,10 +45,30 @@ Ctrl-C ends it and leaves nothing behind.
     show_default=True,
     help="What to log on standard error.",
 )
-def command(address: str, level: str) -> None:
+@click.option(
+    "--write",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Only write the example package database (SQLite) to this new file, and serve nothing.",
+)
+def command(address: str, level: str, path: Path | None) -> None:
     """Serve example data: packages in all eight statuses, some of them stuck, moving while you look."""
+    if path is not None:
+        _write(path)
+        return
     with tempfile.TemporaryDirectory(prefix="watchbridge-demo-") as folder:
         asyncio.run(_demo(Path(folder), address, level))
+
+
+def _write(path: Path) -> None:
+    from exporter import example
+
+    if path.exists():
+        raise click.BadParameter(f"{path} is there already", param_hint="--write")
+    try:
+        example.Packages(path).make()
+    except sqlite3.Error as error:
+        raise click.BadParameter(f"{path} cannot be written: {error}", param_hint="--write") from None
 
 
 async def _demo(folder: Path, address: str, level: str) -> None:
