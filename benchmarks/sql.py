@@ -2,12 +2,14 @@
 
     python benchmarks/sql.py [--rounds 5] [--json FILE]
 
-The peer (0.4.5) reads at an interval of its own and never on a scrape. "Read" is that alone: its interval against our
-collector read once a period, nobody asking. "Scrape" is both as whole HTTP servers, asked once a period as Prometheus
-asks (kept connection, gzip), with the peer's interval set so that it also reads once a period: a read and an answer
-each. While one is measured the other is stopped by SIGSTOP. CPU is what the kernel counts for all threads of a process
-(/proc/PID/task/*/schedstat, nanoseconds). Needs Linux, and what
-tests/install-servers bench installs.
+- read, kept: both read without a pause over one connection; CPU for each transaction that PostgreSQL counts.
+- read: our collector once a period against the peer's interval, nobody asking. The peer (0.4.5) gives a connection up
+  after twice its interval, whatever the interval is, so every second or third of its reads opens a new one.
+- scrape: both as whole HTTP servers, asked once a period as Prometheus asks (kept connection, gzip). The peer reads at
+  its interval and never on a scrape: the interval is set so that each period holds one read and one answer.
+
+While one is measured the other is stopped by SIGSTOP. CPU is what the kernel counts for all threads of a process
+(/proc/PID/task/*/schedstat, nanoseconds). Needs Linux, and what `tests/install-servers bench` installs.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import os
 import signal
 import statistics
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -76,7 +79,7 @@ def measure(case: Case, server: postgresql.PostgreSQL, rounds: int) -> dict[str,
     database = urlsplit(url).path[1:]
     server.execute(f"ALTER DATABASE {database} SET max_parallel_workers_per_gather = 0; {case.make}", database)
     interval = max(0.001, case.period - query_seconds(server, database, case.query))
-    found = {}
+    found = {"read, kept": flat_out(case, url, server, rounds)}
     for what, start in (("read", our_reads), ("scrape", ours)):
         with short_folder() as folder, start(case, url, folder) as we, peer(case, url, folder, interval) as they:
             for contender in (we, they):
@@ -85,6 +88,21 @@ def measure(case: Case, server: postgresql.PostgreSQL, rounds: int) -> dict[str,
             alternate((we, they), case, server.pid, rounds)
             found[what] = (we, they)
     return found
+
+
+def flat_out(case: Case, url: str, server: postgresql.PostgreSQL, rounds: int) -> Pair:
+    """Return both after rounds in which they read without a pause: an interval of 0 keeps the peer's connection."""
+    eager = replace(case, period=0.0)
+    database = urlsplit(url).path[1:]
+    with short_folder() as folder, our_reads(eager, url, folder) as we, peer(eager, url, folder, 0.0) as they:
+        for contender in (we, they):
+            check(contender, case)
+            contender.port = None
+            os.kill(contender.pid, signal.SIGSTOP)
+        for _ in range(rounds):
+            for contender in (we, they):
+                contender.flat_out_round(server, database)
+    return we, they
 
 
 def alternate(pair: Pair, case: Case, postmaster: int, rounds: int) -> None:

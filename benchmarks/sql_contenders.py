@@ -21,6 +21,10 @@ from servers.programs import HOST, Child, find, free_port, listening
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from servers.postgresql import PostgreSQL
+
+FLAT_OUT_SECONDS = 4.0
+COUNT_SECONDS = 30.0
 HEADERS = {
     "Accept": "application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
     "Accept-Encoding": "gzip",
@@ -88,6 +92,29 @@ class Contender:
             self.server.append(1000 * (server_seconds(postmaster) - server) / case.scrapes)
             self.wall.append(1000 * statistics.median(waits))
         os.kill(self.pid, signal.SIGSTOP)
+
+    def flat_out_round(self, server: PostgreSQL, database: str) -> None:
+        """Let it read alone without a pause for a few seconds and note milliseconds per transaction."""
+        os.kill(self.pid, signal.SIGCONT)
+        begun, reads = self._when_counted(server, database), 0
+        enough = time.monotonic() + FLAT_OUT_SECONDS
+        while time.monotonic() < enough or not reads:
+            ended = self._when_counted(server, database)
+            reads = ended[0] - begun[0]
+        os.kill(self.pid, signal.SIGSTOP)
+        self.client.append(1000 * (ended[1] - begun[1]) / reads)
+        self.server.append(1000 * (ended[2] - begun[2]) / reads)
+
+    def _when_counted(self, server: PostgreSQL, database: str) -> tuple[int, float, float]:
+        """Return transactions, client and server CPU at a moment when PostgreSQL, once a second, has just counted."""
+        question = f"SELECT xact_commit FROM pg_stat_database WHERE datname = '{database}'"  # noqa: S608 - our own name
+        before = now = server.execute(question)
+        deadline = time.monotonic() + COUNT_SECONDS
+        while now == before:
+            if time.monotonic() > deadline:
+                sys.exit(f"{self.name} read nothing for {COUNT_SECONDS:g} s.")
+            now = server.execute(question)
+        return int(now[0][0]), cpu_seconds(self.pid), server_seconds(server.pid)
 
     def _paced(self, connection: http.client.HTTPConnection, period: float, scrapes: int) -> list[float]:
         waits = []

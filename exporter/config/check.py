@@ -105,7 +105,10 @@ class _Telling:
         known = list(self.schema.get("properties", ()))
         for word in itertools.islice((word for word in self.found if word not in known), LIMIT + 1):
             mistake = self.document.mistake((*self.path, word), "", key=True)
-            sentence = f"unknown key {shown(word)}{nearest(word, known) or _few(known)}"
+            # What stands behind a colon without its space is a value, and may be a secret.
+            name, colon, _ = word.partition(":")
+            hint = "; write a space after the colon" if colon else nearest(word, known) or _few(known)
+            sentence = f"unknown key {shown(name + colon)}{hint}"
             yield mistake._replace(sentence=self.at(sentence).sentence)
 
     def missing(self) -> Iterator[Mistake]:
@@ -120,6 +123,8 @@ class _Telling:
 
     def one_of(self) -> Iterator[Mistake]:
         names = [rule["required"][0] for rule in self.rule]
+        if not isinstance(self.found, dict):
+            return  # its type is told
         if all(name in self.found for name in names):
             yield self.exclusive(names)
         else:
@@ -158,7 +163,9 @@ class _Telling:
         hidden = _has(self.schema, "x-secret")
         instance = self.found
         place = self.document.place(self.path)
-        sentence = f"found {_found(instance, place, hidden=hidden)}, wanted {wanted(self.schema)}"
+        found = "a text" if isinstance(instance, str) and not hidden and _hides(self.schema) else None
+        found = found or _found(instance, place, hidden=hidden)
+        sentence = f"found {found}, wanted {wanted(self.schema)}"
         yield self.at(sentence + self.hint(instance, place))
 
     def hint(self, instance: Any, place: Place) -> str:
@@ -203,7 +210,7 @@ def _wanted_type(schema: Schema) -> str:
         return ("a whole number" if kind == "integer" else "a number") + _range(schema, str, " ")
     if kind == "array":
         entries = {"minimum": schema.get("minItems"), "maximum": schema.get("maxItems")}
-        return nouns["array"] + _range({k: v for k, v in entries.items() if v is not None}, str, " of length ")
+        return nouns["array"] + _range({k: v for k, v in entries.items() if v is not None}, str, ", length ")
     if kind != "string":
         return nouns.get(str(kind), "something else")
     if "x-path" in schema:
@@ -212,7 +219,7 @@ def _wanted_type(schema: Schema) -> str:
         examples = schema.get("examples")
         return f"a text like '{examples[0]}'" if examples else f"a text that matches {schema['pattern']}"
     letters = {"minimum": schema.get("minLength"), "maximum": schema.get("maxLength")}
-    return "a text" + _range({k: v for k, v in letters.items() if v not in {None, 1}}, str, " of so many letters: ")
+    return "a text" + _range({k: v for k, v in letters.items() if v not in {None, 1}}, str, ", length ")
 
 
 def _range(bounds: Schema, write: Callable[[Any], str], before: str) -> str:
@@ -232,6 +239,12 @@ def _types(schema: Schema) -> set[str]:
 
 def _has(schema: Schema, keyword: str) -> bool:
     return keyword in schema or any(_has(branch, keyword) for branch in schema.get("anyOf", ()))
+
+
+def _hides(schema: Any) -> bool:
+    """Return whether a secret is wanted anywhere inside: a text in place of the whole may then hold it."""
+    children = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    return (isinstance(schema, dict) and "x-secret" in schema) or any(_hides(child) for child in children)
 
 
 def _found(value: Any, place: Place, *, hidden: bool) -> str:

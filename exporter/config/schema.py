@@ -122,7 +122,11 @@ def of_class(options: type) -> Schema:
 def _pair(entry: Entry) -> Schema:
     """Return the rule that a secret stands in the file or in one of its own, never in both."""
     both = [entry.name, f"{entry.name}_file"]
-    return {"oneOf": [{"required": [name]} for name in both]} if entry.required else {"not": {"required": both}}
+    return (
+        {"oneOf": [{"required": [name]} for name in both]}
+        if entry.required
+        else {"not": {"type": "object", "required": both}}
+    )
 
 
 def _property(entry: Entry) -> Schema:

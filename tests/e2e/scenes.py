@@ -43,7 +43,7 @@ def statements() -> str:
     now = datetime.now(UTC)
     rows = ", ".join(f"('{status}', '{now - age:%Y-%m-%d %H:%M:%S}')" for status, age in PACKAGES)
     table = "CREATE TABLE packages (status varchar(40), updated_at timestamp NULL);"
-    return f"{table} INSERT INTO packages (status, updated_at) VALUES {rows};"  # noqa: S608 - our own words
+    return f"{table} INSERT INTO packages (status, updated_at) VALUES {rows};"
 
 
 def fill(server: DatabaseServer, url: str) -> None:

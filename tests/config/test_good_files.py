@@ -1,0 +1,70 @@
+"""Files that are right, read with the real options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from exporter import config
+from exporter.config.options import Secret
+
+FOLDER = Path(__file__).parent / "good"
+FILES = sorted(FOLDER.glob("*.yml"))
+ENVIRON = {"SMTP_PASSWORD": "mail-pass: {a: b}"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_a_good_file_is_read(path):
+    """A good file becomes a configuration that knows where it came from."""
+    assert config.load(path, environ=ENVIRON).path == path
+
+
+def test_the_whole_example_says_what_was_written():
+    """Every section of the example reaches its options in its unit."""
+    found = config.load(FOLDER / "whole.yml", environ=ENVIRON)
+    assert found.listen[0].serve == ("metrics", "api", "webhook", "page")
+    assert found.store.url == Secret("sqlite:////var/lib/watchbridge/watchbridge.db")
+    assert found.databases["registry"].url.reveal() == "postgresql://watchbridge:s3cr%40t-pass@db.example/registry"
+    assert found.databases["registry"].pool.timeout == 5.0
+    npm = found.collectors["packages"]["npm"]
+    assert (npm.stuck_after, npm.terminal, npm.alert_threshold) == (3600.0, ("Rejected", "Published"), 10)
+    assert (found.log.max_size, found.log.keep, found.scrape.timeout) == (5 * 2**20, 5, 10.0)
+    assert found.email.password.reveal() == "mail-pass: {a: b}"
+
+
+def test_all_secrets_are_known_for_redaction():
+    """The text of a secret, and the password inside a URL as written and as meant, are known; no path of SQLite is."""
+    found = config.load(FOLDER / "whole.yml", environ=ENVIRON)
+    url = "postgresql://watchbridge:s3cr%40t-pass@db.example/registry"
+    assert found.secrets == {url, "s3cr%40t-pass", "s3cr@t-pass", "mail-pass: {a: b}"}
+    assert not [secret for secret in found.secrets if secret in repr(found).replace(repr(found.secrets), "")]
+
+
+def test_words_that_are_texts_stay_texts():
+    """Keys are texts whatever YAML 1.1 makes of them, and quoted values are what stands in the quotes."""
+    found = config.load(FOLDER / "words.yml", environ={})
+    assert list(found.databases) == ["no", "on"]
+    assert found.databases["on"].statement_timeout == 5400.0
+    octal = found.collectors["packages"]["017"]
+    assert octal.table == "017"
+    assert octal.statuses == ("no", "On", "12:30 to 13:00", "Geprüft ✓")
+    assert octal.stuck_after == {"Approved": 604800.0, "no": 0.5}
+
+
+def test_an_empty_file_is_the_default():
+    """Nothing written means what no file at all means."""
+    empty, none = config.load(FOLDER / "empty.yml"), config.load(None)
+    assert (empty.listen, empty.store, empty.scrape, empty.log) == (none.listen, none.store, none.scrape, none.log)
+    assert (none.email, none.path, dict(none.databases)) == (None, None, {})
+    assert none.listen[0].address == "127.0.0.1:10900"
+    assert none.collectors["packages"] == {}
+
+
+def test_a_configuration_cannot_be_changed():
+    """Neither the mappings nor the objects of a configuration take a new value."""
+    found = config.load(FOLDER / "whole.yml", environ=ENVIRON)
+    with pytest.raises(TypeError):
+        found.databases["other"] = found.databases["registry"]
+    with pytest.raises(AttributeError):
+        found.log.level = "debug"

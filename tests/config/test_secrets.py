@@ -1,0 +1,119 @@
+"""Secrets in files of their own, and warnings about those that are not."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter import config
+from exporter.config.secrets import is_secret, parts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Return a folder that a configuration and its secret live in."""
+    (tmp_path / "url").write_text("postgresql://u:pw-one@h/d\n")
+    (tmp_path / "url").chmod(0o600)
+    return tmp_path
+
+
+def _load(folder: Path, text: str, **environ: str):
+    (folder / "c.yml").write_text(text)
+    return config.load(folder / "c.yml", environ=environ)
+
+
+def _told(folder: Path, found: config.Configuration) -> list[str]:
+    return [warning.removeprefix(f"{folder}/c.yml:") for warning in found.warnings]
+
+
+@pytest.mark.parametrize("name", ["url", "./url", "link"])
+def test_a_secret_is_read_from_its_file(folder, name):
+    """A path is relative to the configuration's folder, links are followed, the last newline is dropped."""
+    (folder / "link").symlink_to("url")
+    found = _load(folder, f"databases: {{d: {{url_file: {name}}}}}")
+    assert found.databases["d"].url.reveal() == "postgresql://u:pw-one@h/d"
+    assert (found.warnings, found.secrets) == ((), {"postgresql://u:pw-one@h/d", "pw-one"})
+
+
+@pytest.mark.parametrize(("mode", "count"), [(0o600, 0), (0o400, 0), (0o640, 1), (0o604, 1), (0o644, 1)])
+def test_a_secret_that_others_may_read_is_a_warning(folder, mode, count):
+    """Permissions for group or others are told, and the configuration is used."""
+    (folder / "url").chmod(mode)
+    found = _load(folder, "databases: {d: {url_file: url}}")
+    told = f"1:27: databases.d.url_file: others than its owner may read the file '{folder}/url': give it the mode 0600"
+    assert _told(folder, found) == [told] * count
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("store: 'sqlite:////srv/a.db'", None),
+        ("store: 'postgresql://u@h/d'", None),
+        ("store: 'postgresql://u:pw-one@h/d'", "1:8: store: {} {{url_file: PATH}}"),
+        ("store: {url: 'postgresql://u:pw-one@h/d'}", "1:14: store.url: {} url_file: PATH"),
+        ("store: 'postgresql://u:${PW}@h/d'", None),
+        ("store: '${URL}'", None),
+        ("store: 'postgresql://u:pw$$one@h/d'", "1:8: store: {} {{url_file: PATH}}"),
+        (
+            "email: {host: h.example, tls: true, username: u, password: pw-one}",
+            "1:60: email.password: {} password_file: PATH",
+        ),
+    ],
+)
+def test_a_secret_in_the_file_is_a_warning(folder, text, told):
+    """A password that stands in the file itself is told; one from the environment, or none, is not."""
+    found = _load(folder, text, PW="pw-two", URL="postgresql://u:pw-two@h/d")
+    sentence = "a secret stands in the file: move it to a file of its own and write"
+    assert _told(folder, found) == ([] if told is None else [told.format(sentence)])
+    assert not [
+        warning for warning in found.warnings if "pw" in warning.replace("/c.yml", "").removeprefix(str(folder))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda path: path.write_text(""), "is empty: put the secret in it"),
+        (lambda path: path.write_text("\n"), "is empty: put the secret in it"),
+        (lambda path: path.write_bytes(b"\xff"), "is not UTF-8 (byte 0xff on line 1): save it as UTF-8"),
+        (lambda path: path.write_text("x" * 65537), "is larger than 64 KiB: make it smaller or name another file"),
+        (os.mkfifo, "is a pipe, not a regular file: name a file"),
+        (lambda path: path.mkdir(), "is a folder, not a regular file: name a file"),
+        (lambda path: path.symlink_to("/dev/zero"), "is a device, not a regular file: name a file"),
+        (lambda path: path.symlink_to(path), "cannot be read: Too many levels of symbolic links"),
+        (lambda path: None, "does not exist: check the path"),
+    ],
+    ids=["empty", "a newline", "latin-1", "too large", "a pipe", "a folder", "a device", "a circle", "missing"],
+)
+def test_a_secret_file_that_cannot_be_read_is_a_mistake(tmp_path, make, sentence):
+    """What is no small regular file of text is told at its place, without waiting for it."""
+    make(tmp_path / "s")
+    with pytest.raises(config.InvalidConfigurationError) as caught:
+        _load(tmp_path, "databases: {d: {url_file: s}}")
+    assert list(caught.value.problems) == [
+        f"{tmp_path}/c.yml:1:27: databases.d.url_file: the file '{tmp_path}/s' {sentence}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("token", {"token"}),
+        ("sqlite:////srv/a.db", set()),
+        ("postgresql://u@h/d", set()),
+        ("mysql://u:a%40b@h/d", {"mysql://u:a%40b@h/d", "a%40b", "a@b"}),
+        ("mysql://u:a@b@h/d", {"mysql://u:a@b@h/d", "a@b"}),
+        ("postgresql://h/d?password=pw", {"postgresql://h/d?password=pw", "pw"}),
+        ("https://chat.example/hook/abc", {"https://chat.example/hook/abc"}),
+        ("http://[bad", {"http://[bad"}),
+    ],
+)
+def test_what_must_never_be_shown(text, expected):
+    """The whole text and the passwords in it are secrets, unless it is a database's URL without one."""
+    assert parts(text) == expected
+    assert is_secret(text) is bool(expected)
