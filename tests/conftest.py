@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-pytest_plugins = ["servers.fixtures"]
+pytest_plugins = ["servers.fixtures", "servers.engines"]
 
 SERVER_FIXTURES = frozenset(
     {

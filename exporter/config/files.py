@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
-_OTHERS_READ: Final = stat.S_IRGRP | stat.S_IROTH
 # Opening a pipe without O_NONBLOCK waits for its writer for ever; Windows knows neither word.
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Content(NamedTuple):
-    """The bytes of a file, and whether its group or everybody may read it (always False on Windows)."""
+    """The bytes of a file, and whether others may read it (always False on Windows)."""
 
     data: bytes
     others_read: bool
@@ -28,7 +27,8 @@ def read(path: Path, limit: int) -> Content:
     except (OSError, ValueError) as error:
         raise ValueError(_reason(error)) from error
     try:
-        mode = os.fstat(descriptor).st_mode
+        status = os.fstat(descriptor)
+        mode = status.st_mode
         if not stat.S_ISREG(mode):
             raise ValueError(f"is {_kind(mode)}, not a regular file: name a file")
         data = _bytes(descriptor, limit + 1)
@@ -38,7 +38,17 @@ def read(path: Path, limit: int) -> Content:
         os.close(descriptor)
     if len(data) > limit:
         raise ValueError(f"is larger than {limit // 1024} KiB: make it smaller or name another file")
-    return Content(data, os.name == "posix" and bool(mode & _OTHERS_READ))
+    return Content(data, os.name == "posix" and _others_read(status))
+
+
+def _others_read(status: os.stat_result) -> bool:
+    """Say whether more than this process was let in.
+
+    A file of another owner that only our group may read is how Kubernetes and Docker hand secrets to a user that is
+    not root: the group is there for us.
+    """
+    ours = status.st_uid == os.geteuid()
+    return bool(status.st_mode & (stat.S_IROTH | (stat.S_IRGRP if ours else 0)))
 
 
 def _bytes(descriptor: int, count: int) -> bytes:

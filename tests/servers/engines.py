@@ -7,6 +7,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+import pytest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -57,3 +59,12 @@ class FileDatabase:
         """Run statements."""
         with closing(sqlite3.connect(self.path)) as database, database:
             database.executescript(sql)
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+def engine(request: pytest.FixtureRequest) -> EmptyDatabase:
+    """Give an empty database, on each engine in turn."""
+    if request.param == "sqlite":
+        return FileDatabase(request.getfixturevalue("tmp_path"))
+    dialect = {"postgres": "postgresql", "mariadb": "mysql"}[request.param]
+    return ServerDatabase(request.getfixturevalue(request.param), dialect)
