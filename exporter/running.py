@@ -58,6 +58,7 @@ class Running:
         self._store = store
         self._store_trouble: str | None = None
         self._reloading = asyncio.Lock()
+        self._collectors = words("collectors")
         self._state = Reload(successful=True, success_at=self.started)
         self._generation: Generation = generation(first, clock, self._state, None)
         self._scrape = Scrape(self._generation.sources, first.scrape, clock)
@@ -68,10 +69,9 @@ class Running:
         self, names: frozenset[str] | None, timeout: float, accept: str | None, accept_encoding: str | None
     ) -> ScrapeAnswer:
         """Answer a scrape; UnknownCollectorError names the collectors there are."""
-        known = words("collectors")
         for name in sorted(names or ()):
-            if name not in known:
-                raise UnknownCollectorError(word=name, known=", ".join(known))
+            if name not in self._collectors:
+                raise UnknownCollectorError(word=name, known=", ".join(self._collectors))
         answer = await self._telemetry.answer(self._scrape, names, timeout, accept, accept_encoding)
         return ScrapeAnswer(answer.body, answer.content_type, answer.content_encoding)
 

@@ -11,6 +11,8 @@ from exporter.model import Family, Samples, Source
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from prometheus_client.registry import Collector
+
     from exporter.model import Labels, Parts
 
 BUILD: Final = Family(
@@ -44,14 +46,18 @@ FAMILIES: Final = (BUILD, RELOADED, RELOADED_AT, *_CLIENT)
 _BY_NAME: Final = {family.name: family for family in _CLIENT}
 
 
-def _from_client() -> Samples:
-    """Return what prometheus_client's collectors see, as samples of our families."""
+def _clients() -> tuple[Collector, ...]:
+    """Return prometheus_client's collectors, each in no registry but its own."""
     from prometheus_client import GCCollector, PlatformCollector, ProcessCollector  # noqa: PLC0415 - only serve needs it
     from prometheus_client.registry import CollectorRegistry  # noqa: PLC0415
 
+    return ProcessCollector(registry=None), PlatformCollector(registry=None), GCCollector(CollectorRegistry())
+
+
+def _from_clients(collectors: tuple[Collector, ...]) -> Samples:
+    """Return what prometheus_client's collectors see, as samples of our families."""
     samples: Samples = {}
-    registry = CollectorRegistry()
-    for collector in (ProcessCollector(registry=None), PlatformCollector(registry=None), GCCollector(registry)):
+    for collector in collectors:
         for metric in collector.collect():
             for sample in metric.samples:
                 family = _BY_NAME.get(sample.name)
@@ -81,6 +87,8 @@ def sources(parts: Parts) -> Iterable[Source]:
     """Yield the one source there is: this process."""
     build: dict[Labels, float] = {(__version__, platform.python_version()): 1.0}
 
+    clients = _clients()
+
     async def read() -> Samples:
         reload = parts.reload
         own: Samples = {
@@ -88,7 +96,7 @@ def sources(parts: Parts) -> Iterable[Source]:
             RELOADED: {(): 1.0 if reload.successful else 0.0},
             RELOADED_AT: {(): reload.success_at},
         }
-        known = _from_client()
+        known = _from_clients(clients)
         if _BY_NAME["process_resident_memory_bytes"] not in known:
             known |= _from_psutil()
         return own | known
