@@ -2,10 +2,10 @@
 
     python benchmarks/server.py [--series 1000 10000 100000] [--rounds 7] [--json FILE]
 
-Ours is the real program with a third party's collector, installed by an entry point, of whose values a tenth changes with
-each scrape; prometheus_client has the same data. The Go server is Debian's Pushgateway with the same series pushed to it:
-its values stand still, each line has two labels more (job, instance), and it has no OpenMetrics. The order of the servers
-turns from round to round. CPU is user plus system time of the whole process as the kernel counts it.
+Ours is the real program with a third party's collector, installed by an entry point, of whose values a tenth changes
+with each scrape; prometheus_client has the same data. The Go server is Debian's Pushgateway with the same series pushed
+to it: its values stand still, each line has two labels more (job, instance), and it has no OpenMetrics. The order of the
+servers turns from round to round. CPU is user plus system time of the whole process as the kernel counts it.
 
 "watchbridge, capped" is ours with a label whose values come from data: each scrape makes them safe and counts them.
 The longest gap of our event loop is the longest answer of /-/healthy, asked every 2 ms on another connection.
@@ -98,7 +98,9 @@ def described(values: list[float]) -> str:
 def show(series: int, contenders: list[Contender], gaps: Gaps) -> None:
     """Print the tables of one number of series."""
     print(f"\n{series:,} series in {len(FAMILIES)} families; ms per scrape")
-    print(f"{'':20}{'':22}{'CPU min    median       max':>30}{'wall min    median       max':>33}{'KiB':>9}  CPU / ours")
+    print(
+        f"{'':20}{'':22}{'CPU min    median       max':>30}{'wall min    median       max':>33}{'KiB':>9}  CPU / ours"
+    )
     for way in WAYS:
         mine = median(contenders[0].cpu[way.name])
         for contender in contenders:

@@ -1,8 +1,8 @@
-"""A collector as somebody else would install it: as many series as BENCHMARK_SERIES says, a tenth changed by each read.
+"""A collector as somebody else would install it: BENCHMARK_SERIES series, of which a tenth changes with each read.
 
-`server.py` puts a copy of this file and an entry point on the path of `watchbridge serve`; its peers take their data from
-here as well. BENCHMARK_DATA_LABEL=target says that the targets come from data, so that they are normalised and capped.
-The values of all reads are made beforehand: what is measured is the server, not this file.
+`server.py` puts a copy of this file and an entry point on the path of `watchbridge serve`; its peers take their data
+from here as well. BENCHMARK_DATA_LABEL=target says that the targets come from data, so that they are normalised and
+capped. The values of all reads are made beforehand: what is measured is the server, not this file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FAMILIES = tuple(
 
 
 def ring(series: int) -> tuple[Samples, ...]:
-    """Return four reads; from each to the next, and from the last to the first, exactly a tenth of the values change."""
+    """Return four reads; from each to the next, the last to the first too, a tenth of the values change."""
     chance = random.Random(series)  # noqa: S311 # the same data in each process, nothing secret
     first = [_value(chance) for _ in range(series)]
     places = chance.sample(range(series), series // 5)

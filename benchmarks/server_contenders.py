@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from server_collector import FAMILIES, ring
@@ -23,6 +22,7 @@ from exporter.exposition import Exposition, Form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 BENCHMARKS = CHECKOUT / "benchmarks"
 POLL_SECONDS = 0.002

@@ -272,6 +272,8 @@ def capped(samples: Samples, configured: frozenset[str], limit: int) -> tuple[Sa
     values = {labels[place] for family, place in open_families.items() for labels in samples[family]}
     shown = {value: normalised(value) for value in values}
     beyond = set(sorted(set(shown.values()) - configured)[limit:])
+    if not beyond and all(value == text for value, text in shown.items()):
+        return samples, 0
     shown = {value: OTHER if text in beyond else text for value, text in shown.items()}
     safe: Samples = {
         family: _joined(family, series, open_families[family], shown) if family in open_families else series

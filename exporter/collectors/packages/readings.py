@@ -32,6 +32,18 @@ def joined(one: StatusReading, other: StatusReading) -> StatusReading:
     )
 
 
+def merged(readings: tuple[StatusReading, ...]) -> tuple[StatusReading, ...]:
+    """Return the readings with each status once."""
+    by_status: dict[str, StatusReading] = {reading.status: reading for reading in readings}
+    if len(by_status) == len(readings):
+        return readings
+    by_status.clear()
+    for reading in readings:
+        earlier = by_status.get(reading.status)
+        by_status[reading.status] = joined(earlier, reading) if earlier else reading
+    return tuple(by_status.values())
+
+
 def complete(
     found: Iterable[StatusReading], options: Options, *, knows_stuck: bool = True
 ) -> tuple[StatusReading, ...]:

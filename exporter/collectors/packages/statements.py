@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from exporter.collectors.packages.readings import StatusReading, joined
+from exporter.collectors.packages.readings import StatusReading, merged
 from exporter.errors import ColumnMissingError, ColumnTypeError, QueryShapeError
 from exporter.labels import normalised
 
@@ -83,29 +83,29 @@ class Plan:
         keys = [key.lower() for key in found.keys]
         if not {"status", "count"} <= set(keys) <= SHAPE:
             raise QueryShapeError(database=database.name, found="the columns " + ", ".join(found.keys))
-        merged: dict[str, StatusReading] = {}
-        for values in found.rows:
-            row = dict(zip(keys, values, strict=True))
-            try:
-                reading = self._reading(row)
-            except (TypeError, ValueError, OverflowError):
-                raise QueryShapeError(database=database.name, found="a count that is not a number") from None
-            earlier = merged.get(reading.status)
-            merged[reading.status] = joined(earlier, reading) if earlier else reading
-        return Found(tuple(merged.values()), "stuck" in keys)
+        # By columns: a query may give ten thousand rows, and each call a row costs more than the row itself.
+        columns = dict(zip(keys, zip(*found.rows, strict=True), strict=False)) if found.rows else {}
+        unknown = [None] * len(found.rows)
+        try:
+            counts = [int(count or 0) for count in columns.get("count", ())]
+            stuck = [int(count or 0) for count in columns["stuck"]] if "stuck" in columns else unknown
+        except (TypeError, ValueError, OverflowError):
+            raise QueryShapeError(database=database.name, found="a count that is not a number") from None
+        statuses = map(_status, columns.get("status", ()))
+        oldest, newest = (self.times(columns[key]) if key in columns else unknown for key in ("oldest", "newest"))
+        readings = tuple(map(StatusReading, statuses, counts, stuck, oldest, newest))
+        return Found(merged(readings), "stuck" in keys)
 
-    def _reading(self, row: Mapping[str, Any]) -> StatusReading:
-        status = row["status"]
-        return StatusReading(
-            normalised(status if status is None or isinstance(status, str) else str(status)),
-            int(row["count"] or 0),
-            int(row["stuck"] or 0) if "stuck" in row else None,
-            self.seconds(row.get("oldest")),
-            self.seconds(row.get("newest")),
-        )
+    def times(self, values: Sequence[Any]) -> list[float | None]:
+        """Return times from the database as seconds since 1970; None is what is not a time."""
+        if self.kind == "none" and self.options.epoch == "seconds" and all(type(value) is float for value in values):
+            return list(values)
+        try:
+            return [None if value is None else self._seconds(value) for value in values]
+        except (ValueError, OverflowError, OSError):
+            return [self._seconds_or_none(value) for value in values]
 
-    def seconds(self, value: Any) -> float | None:
-        """Return a time from the database as seconds since 1970; None is what is not a time."""
+    def _seconds_or_none(self, value: Any) -> float | None:
         try:
             return self._seconds(value)
         except (ValueError, OverflowError, OSError):
@@ -126,6 +126,10 @@ class Plan:
         if self.kind == "sqlite":
             return datetime.fromtimestamp(number, UTC).replace(tzinfo=self.zone).timestamp()
         return number / 1000 if self.options.epoch == "milliseconds" else number
+
+
+def _status(value: Any) -> str:
+    return normalised(value if value is None or isinstance(value, str) else str(value))
 
 
 async def plan(database: Database, options: Options) -> Plan:
@@ -208,10 +212,10 @@ def _select(
     selected: list[sa.ColumnElement[Any]] = [status.label("status"), sa.func.count().label("count")]
     if updated is not None:
         type_ = BOUND[kind]
-        cutoff: sa.ColumnElement[Any] = sa.bindparam("cutoff", type_=type_)
+        cutoff: sa.ColumnElement[Any] = sa.bindparam("cutoff", None, type_=type_)
         own = _own_limits(options)
         if own:
-            cases = [(status == name, sa.bindparam(f"cutoff_{n}", type_=type_)) for n, name in enumerate(own)]
+            cases = [(status == name, sa.bindparam(f"cutoff_{n}", None, type_=type_)) for n, name in enumerate(own)]
             cutoff = sa.case(*cases, else_=cutoff)
         stuck = sa.func.sum(sa.case((updated <= cutoff, 1), else_=0))
         selected += [stuck.label("stuck"), sa.func.min(updated).label("oldest"), sa.func.max(updated).label("newest")]
