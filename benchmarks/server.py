@@ -4,8 +4,8 @@
 
 Ours is the real program with a third party's collector, installed by an entry point, of whose values a tenth changes
 with each scrape; prometheus_client has the same data. The Go server is Debian's Pushgateway with the same series pushed
-to it: its values stand still, each line has two labels more (job, instance), and it has no OpenMetrics. The order of the
-servers turns from round to round. CPU is user plus system time of the whole process as the kernel counts it.
+to it: its values stand still, each line has two labels more (job, instance), and it has no OpenMetrics. The order of
+the servers turns from round to round. CPU is user plus system time of the whole process as the kernel counts it.
 
 "watchbridge, capped" is ours with a label whose values come from data: each scrape makes them safe and counts them.
 The longest gap of our event loop is the longest answer of /-/healthy, asked every 2 ms on another connection.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from servers.programs import until
 
-from exporter.collectors.packages import STATUSES, Options, StatusReading, read
+from exporter.collectors.packages import STATUSES, Options, StatusReading, _Reader, read
 from exporter.collectors.packages.readings import complete
 from exporter.config.options import Duration
 from exporter.databases import open_database, options_from_url
@@ -274,8 +277,6 @@ async def test_a_query_that_does_not_fit_is_explained(
 
 async def test_a_table_that_changes_is_looked_at_anew(engine: EmptyDatabase, database: Database) -> None:
     """A column that vanishes is an error, and one that is back is read again, without a restart."""
-    from exporter.collectors.packages import _Reader
-
     reader = _Reader(database, options())
     made(engine, "(1, 'Approved', NULL)")
     assert by_status(await reader.read(NOON, 0.0))["Approved"].count == 1
@@ -288,8 +289,6 @@ async def test_a_table_that_changes_is_looked_at_anew(engine: EmptyDatabase, dat
 
 async def test_terminal_statuses_are_counted_only_so_often(engine: EmptyDatabase, database: Database) -> None:
     """`terminal_every` keeps the count of what is finished; what is open is always fresh."""
-    from exporter.collectors.packages import _Reader
-
     reader = _Reader(database, options(terminal_every=Duration(600.0)))
     made(engine, "(1, 'Published', NULL), (2, 'Approved', NULL), (3, NULL, NULL)")
     first = by_status(await reader.read(NOON, 0.0))
@@ -299,6 +298,34 @@ async def test_terminal_statuses_are_counted_only_so_often(engine: EmptyDatabase
     assert [found["Published"].count for found in (first, later, at_last)] == [1, 1, 2]
     assert [found["Approved"].count for found in (first, later, at_last)] == [1, 2, 2]
     assert [found["__null__"].count for found in (first, later, at_last)] == [1, 1, 1]
+
+
+async def test_the_documented_index_answers_for_what_is_open(postgres: PostgreSQL) -> None:
+    """With `terminal_every` a large table costs what its open packages cost."""
+    url = postgres.create_database()
+    name = url.rpartition("/")[2]
+    postgres.execute(
+        "CREATE TABLE packages AS SELECT CASE WHEN n % 100 = 0 THEN 'Approved' ELSE 'Published' END AS status,"
+        " now() - n * interval '1 second' AS updated_at FROM generate_series(1, 50000) AS n;"
+        + documented_index()
+        + "ANALYZE packages; GRANT SELECT ON packages TO PUBLIC",
+        name,
+    )
+    database = open_database("registry", options_from_url(url))
+    reader = _Reader(database, options(terminal_every=Duration(600.0)))
+    for _ in range(10):
+        found = by_status(await reader.read(NOON, 0.0))
+    await database.close()
+    assert (found["Approved"].count, found["Published"].count) == (500, 49500)
+    query = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'packages_open'"
+    assert until(lambda: int(postgres.execute(query, name)[-1][0]) >= 10 or None, 10, "the index scans are counted")
+
+
+def documented_index() -> str:
+    """Return the CREATE INDEX of docs/databases.md."""
+    text = (Path(__file__).parents[2] / "docs" / "databases.md").read_text(encoding="utf-8")
+    (found,) = re.findall(r"CREATE INDEX CONCURRENTLY.*?;", text, re.DOTALL)
+    return str(found).replace("CONCURRENTLY ", "")
 
 
 async def test_statuses_and_terminal_ones_are_the_users(engine: EmptyDatabase, database: Database) -> None:

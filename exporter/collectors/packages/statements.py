@@ -155,11 +155,13 @@ def _table_plan(database: Database, options: Options, zone: tzinfo, columns: Map
     if updated_name is not None:
         kind, updated = _updated(database, options, columns[updated_name]["type"], table.c[updated_name])
     select = _select(options, status, updated, kind).select_from(table)
-    terminal = status.in_(options.terminal)
+    # Plain comparisons, not IN: only those are compiled once for all values, and match a partial index as well.
+    terminal = sa.or_(sa.false(), *(status == word for word in options.terminal))
+    unfinished = sa.or_(status.is_(None), sa.and_(sa.true(), *(status != word for word in options.terminal)))
     split = options.terminal_every > 0 and bool(options.terminal)
     return Plan(
         all=database.limited(select),
-        open=database.limited(select.where(sa.or_(status.is_(None), sa.not_(terminal)))),
+        open=database.limited(select.where(unfinished)),
         terminal=database.limited(select.where(terminal)) if split else None,
         options=options,
         zone=UTC if kind == "utc" else zone,
