@@ -59,11 +59,11 @@ def configuration() -> str:
     schema = json_schema()
     parts = ["# Configuration\n\n" + NOTE]
     parts.append(
-        "A YAML file; unknown keys are errors. `${NAME}` and `${NAME:-default}` are replaced by the environment, `$$`\n"
-        "is a dollar. A secret `x` may also be written `x_file`, the path of a file that holds it. Durations are such\n"
-        "as `500ms`, `30s`, `5m`, `1h30m`, `7d`; sizes such as `512KiB`, `5MiB`. `watchbridge check-config FILE` names\n"
-        "every mistake; `watchbridge schema` prints the JSON Schema for editors, which take it by a first line such as\n"
-        "`# yaml-language-server: $schema=watchbridge.schema.json`.\n\n"
+        "A YAML file; unknown keys are errors. `${NAME}` and `${NAME:-default}` are replaced by the environment,\n"
+        "`$$` is a dollar. A secret `x` may also be written `x_file`, the path of a file that holds it. Durations are\n"
+        "such as `500ms`, `30s`, `5m`, `1h30m`, `7d`; sizes such as `512KiB`, `5MiB`. `watchbridge check-config FILE`\n"
+        "names every mistake; `watchbridge schema` prints the JSON Schema for editors, which take it by a first line\n"
+        "such as `# yaml-language-server: $schema=watchbridge.schema.json`.\n\n"
         "| key | type | default | meaning |\n|---|---|---|---|\n"
     )
     parts += _rows(schema, schema, "")
