@@ -117,7 +117,7 @@ class Contender:
         with self.connection() as connection:
             scraper = threading.Thread(target=scrape)
             scraper.start()
-            while not done.is_set():
+            while not done.is_set() or not longest:
                 before = time.perf_counter()
                 connection.request("GET", "/-/healthy")
                 connection.getresponse().read()

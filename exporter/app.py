@@ -8,6 +8,8 @@ import logging
 import signal
 from typing import TYPE_CHECKING, Any, Final
 
+from aiohttp import http_parser
+
 from exporter import __version__, logs
 from exporter.clock import SystemClock
 from exporter.errors import WatchbridgeError
@@ -77,6 +79,9 @@ class Application:
         stack.push_async_callback(running.close)
         await running.recall()
         stack.push_async_callback(_ended, asyncio.create_task(_keep_remembering(running)))
+        if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+            # Most request-smuggling holes of aiohttp were in the parser written in Python.
+            log.warning("aiohttp runs without its C extensions: install a wheel of it for this platform")
         web = Web(
             configuration.listen,
             running,
