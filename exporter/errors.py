@@ -63,7 +63,7 @@ class DatabaseRefusedError(DatabaseError):
 
 
 class DatabasePermissionError(DatabaseError):
-    """The database {database!r} does not let this user read {what}: grant SELECT on it."""
+    """The database {database!r} does not let this user read {what}: grant {right} on it."""
 
 
 class DatabaseMissingError(DatabaseError):

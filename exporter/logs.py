@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 NAME: Final = "watchbridge"
 """Of our handler, among those that others may have added."""
 
+LIBRARIES: Final = ("aiohttp", "aiosqlite", "alembic", "asyncio", "sqlalchemy")
+"""What they say below a warning is about themselves, several lines a statement."""
+
 SHORTEST_SECRET: Final = 4
 """A shorter secret would redact half of every line."""
 
@@ -137,5 +140,7 @@ def set_up(options: LogOptions) -> None:
     handler.set_name(NAME)
     root.addHandler(handler)
     root.setLevel(options.level.upper())
+    for library in LIBRARIES:
+        logging.getLogger(library).setLevel(logging.WARNING)
     # Measured: each malformed request is logged with a traceback otherwise.
     logging.raiseExceptions = False

@@ -107,6 +107,8 @@ class Running:
                 # Reading files and checking them takes a moment, and a scrape may be under way.
                 configuration = await asyncio.to_thread(self._load)
                 fresh = generation(configuration, self.clock, self._state, self._generation)
+                if _fixed(configuration) != _fixed(self._generation.configuration):
+                    log.warning("`listen`, `store`, `scrape.timeout` and `scrape.offset` take effect at the next start")
                 logs.set_up(configuration.log)
             except WatchbridgeError as error:
                 self._state.successful = False
@@ -119,8 +121,6 @@ class Running:
     async def _adopt(self, fresh: Generation) -> None:
         """Put a new generation in the place of the running one."""
         configuration, old, old_scrape = fresh.configuration, self._generation, self._scrape
-        if _fixed(configuration) != _fixed(old.configuration):
-            log.warning("`listen`, `store`, `scrape.timeout` and `scrape.offset` take effect at the next start")
         logs.REDACTION.learn(configuration.secrets | old.configuration.secrets)
         for warning in configuration.warnings:
             log.warning("%s", warning)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 from typing import TYPE_CHECKING, Final
 
 from exporter.databases.urls import where
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from exporter.databases.options import DatabaseOptions
 
 REASON_LIMIT: Final = 300
+SHORTEST_SECRET: Final = 4  # a shorter one would be found in every other word, and shown by what is missing
 
 # PostgreSQL's SQLSTATEs, MySQL's and MariaDB's error numbers and the beginnings of SQLite's messages, by situation.
 SITUATIONS: Final[dict[type[DatabaseError], tuple[frozenset[str], frozenset[int], tuple[str, ...]]]] = {
@@ -83,28 +86,30 @@ def translated(
             return link
     if type(error).__module__.startswith("sqlalchemy") and type(error).__name__ == "TimeoutError":
         return PoolTimeoutError(database=name, seconds=options.pool.timeout)
-    message = _scrubbed(_message(links), url)
-    facts = {
-        "database": name,
-        "where": where(url),
-        "reason": message,
-        "seconds": options.statement_timeout,
-        "what": _forbidden(links, url) or table or _named(message) or "it",
-        "table": table or _named(message),
-        "column": _named(message),
-        "hint": "",
-    }
-    for situation, (states, numbers, beginnings) in SITUATIONS.items():
-        for link in links:
-            if (
-                getattr(link, "sqlstate", None) in states
-                or _number(link) in numbers
-                or str(link).startswith(beginnings or ("\0",))
-            ):
-                return situation(**facts)
+    facts = {"database": name, "seconds": options.statement_timeout, **_facts(links, url, table)}
+    for situation, signs in SITUATIONS.items():
+        if any(_shows(link, *signs) for link in links):
+            return situation(**facts)
     if any(isinstance(link, OSError | TimeoutError | EOFError) for link in links) or is_lost(error):
         return DatabaseUnreachableError(**facts)
     return DatabaseError(**facts)
+
+
+def _shows(link: BaseException, states: frozenset[str], numbers: frozenset[int], beginnings: tuple[str, ...]) -> bool:
+    if getattr(link, "sqlstate", None) in states or _number(link) in numbers:
+        return True
+    return bool(beginnings) and str(link).startswith(beginnings)
+
+
+def _facts(links: list[BaseException], url: URL, table: str) -> dict[str, str]:
+    """Return what the sentences are about, from the driver's own words."""
+    message = _scrubbed(_message(links), url)
+    named = _named(message)
+    what, right = _forbidden(links, url) or table or named or "it", "SELECT"
+    if found := re.search(r"permission denied for schema (\S+)", message):
+        what, right = f"the schema {found.group(1)}", "USAGE"
+    facts = {"where": where(url), "reason": message, "what": what, "right": right}
+    return {**facts, "table": table or named, "column": named, "hint": ""}
 
 
 def _forbidden(links: list[BaseException], url: URL) -> str:
@@ -122,15 +127,28 @@ def _number(error: BaseException) -> int | None:
 def _message(links: list[BaseException]) -> str:
     """Return the driver's own words: the deepest link that says anything."""
     for link in reversed(links):
-        text = str(link.args[1]) if _number(link) is not None and len(link.args) > 1 else str(link)
-        if text.strip():
+        text = _said(link).strip(" .")
+        if text:
             return " ".join(text.split())[:REASON_LIMIT]
     return f"no answer ({type(links[-1]).__name__})" if links else "no answer"
 
 
+def _said(link: BaseException) -> str:
+    """Return what one error says, an operating system's in its own words instead of its number."""
+    if isinstance(link, socket.gaierror):
+        return "the name of its host is not known"
+    number = _number(link)
+    if number is not None:
+        return str(link.args[1]) if len(link.args) > 1 else f"error {number}"
+    code = link.errno if isinstance(link, OSError) else None
+    inside = re.search(r"\[Errno (\d+)\]", str(link)) if isinstance(link, OSError) else None
+    code = code or (int(inside.group(1)) if inside else None)
+    return os.strerror(code).lower() if code else str(link)
+
+
 def _scrubbed(message: str, url: URL) -> str:
     for secret in {url.password, *(str(value) for key, value in url.query.items() if "password" in key.lower())}:
-        if secret:
+        if secret and len(str(secret)) >= SHORTEST_SECRET:
             message = message.replace(str(secret), "<secret>")
     return message
 

@@ -162,6 +162,37 @@ async def test_what_keeps_a_connection_from_opening_is_said_without_the_password
     await database.close()
 
 
+async def test_a_schema_without_usage_is_named(postgres: PostgreSQL) -> None:
+    """SELECT on the table alone is not enough, and the sentence says which right is missing."""
+    url = postgres.create_database()
+    postgres.execute(
+        "CREATE SCHEMA hidden; CREATE TABLE hidden.t (a INTEGER); GRANT SELECT ON hidden.t TO PUBLIC",
+        url.rpartition("/")[2],
+    )
+    database = opened(url)
+    with pytest.raises(DatabasePermissionError, match="the schema hidden: grant USAGE"):
+        await database.fetch(sa.text("SELECT a FROM hidden.t"), table="t")
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://u:secret@127.0.0.1:1/db", "127.0.0.1:1: connection refused; check"),
+        ("mysql://u:secret@127.0.0.1:1/db", "127.0.0.1:1: connection refused; check"),
+        ("postgresql://u:secret@no-such-host.invalid/db", "the name of its host is not known"),
+        ("mysql://u:secret@no-such-host.invalid/db", "the name of its host is not known"),
+        ("postgresql://u:e@127.0.0.1:1/db", "connection refused"),
+    ],
+)
+async def test_what_the_network_says_is_in_words(url: str, said: str) -> None:
+    """No error number, no tuple of a driver, and a short password does not eat letters."""
+    database = opened(url)
+    with pytest.raises(DatabaseUnreachableError, match=said):
+        await database.fetch(sa.text("SELECT 1"))
+    await database.close()
+
+
 async def test_a_revoked_permission_names_the_table(postgres: PostgreSQL) -> None:
     """What the user may not read is said as such."""
     url = postgres.create_database()
