@@ -3,7 +3,7 @@
     python benchmarks/large_table.py [--rounds 5] [--json FILE]
 
 The plain query is `SELECT status, count(*) … GROUP BY status`, which gives no times and no stuck packages. CPU is what
-the kernel counts for the server's process behind our connection (/proc/PID/schedstat). One package in a hundred is open.
+the kernel counts for the server process of our connection (/proc/PID/schedstat). One package in a hundred is open.
 Needs Linux and PostgreSQL (tests/install-servers).
 """
 
