@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 
 def main() -> None:
     """Run the command line; the version is answered before anything else is imported."""
-    if sys.argv[1:] == ["--version"]:
+    if sys.argv[1:] == ["--version"] and sys.stdout is not None:
         from exporter import __version__  # noqa: PLC0415 - the fast path imports nothing else
 
-        sys.stdout.write(f"watchbridge {__version__}\n")
-        return
+        # What cannot be written is told below, where all such failures are.
+        with contextlib.suppress(OSError):
+            sys.stdout.write(f"watchbridge {__version__}\n")
+            sys.stdout.flush()
+            return
     from exporter.cli import run  # noqa: PLC0415 - kept off the fast path
 
     run()

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import http_parser
 
-from exporter import __version__, logs
+from exporter import __version__, interpreter, logs
 from exporter.clock import SystemClock
-from exporter.errors import WatchbridgeError
 from exporter.running import Running
 from exporter.store.store import Store
 from exporter.web import Web
@@ -42,12 +41,17 @@ class Application:
         telemetry_path: str = "/metrics",
         clock: Clock | None = None,
         started: Callable[[tuple[str, ...]], None] | None = None,
+        reloads: bool = True,
     ) -> None:
-        """Take how the configuration is loaded, now and at each reload; `started` is told the URLs once they answer."""
+        """Take how the configuration is loaded, now and at each reload; `started` is told the URLs once they answer.
+
+        With `reloads` False, SIGHUP ends it like SIGTERM: what belongs to a terminal ends with that.
+        """
         self._load = load
         self._telemetry_path = telemetry_path
         self._clock: Clock = clock or SystemClock()
         self._started = started
+        self._reloads_on_hangup = reloads
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._reloads: set[asyncio.Task[None]] = set()
@@ -55,6 +59,7 @@ class Application:
 
     async def run(self) -> None:
         """Serve until a signal or `stop`. Raises WatchbridgeError when it cannot start."""
+        interpreter.settle()
         configuration = self._load()
         logs.REDACTION.learn(configuration.secrets)
         logs.set_up(configuration.log)
@@ -73,6 +78,8 @@ class Application:
 
     async def _start(self, configuration: Configuration, stack: contextlib.AsyncExitStack) -> Running:
         self._listen_to_signals({"SIGTERM": self.stop, "SIGINT": self.stop})
+        if not self._reloads_on_hangup and not _hangup_is_ignored():
+            self._listen_to_signals({"SIGHUP": self.stop})
         store = await Store.open(configuration.store, self._clock, exclusive=True)
         stack.push_async_callback(store.close)
         running = self._running = Running(self._load, configuration, store, self._clock)
@@ -91,7 +98,8 @@ class Application:
         )
         stack.push_async_callback(self._stop_web, web)
         await web.start()
-        self._listen_to_signals({"SIGHUP": self._reload_soon})
+        if self._reloads_on_hangup:
+            self._listen_to_signals({"SIGHUP": self._reload_soon})
         for url in web.addresses:
             log.info("listening", extra={"fields": {"url": url, "version": __version__}})
         if self._started is not None:
@@ -119,13 +127,19 @@ class Application:
 
     def _reload_soon(self) -> None:
         async def reload() -> None:
-            with contextlib.suppress(WatchbridgeError):  # already logged, and on the metric
+            with contextlib.suppress(Exception):  # already logged, and on the metric
                 if self._running is not None:
                     await self._running.reload()
 
         task = asyncio.create_task(reload())
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
+
+
+def _hangup_is_ignored() -> bool:
+    """Return whether nohup, or whoever started us, wants us to outlive the terminal."""
+    number = getattr(signal, "SIGHUP", None)
+    return number is not None and signal.getsignal(number) is signal.SIG_IGN
 
 
 async def _keep_remembering(running: Running) -> None:

@@ -143,7 +143,12 @@ class MailError(UnreachableError):
 
 
 class ListenError(UnreachableError):
-    """Watchbridge cannot listen on {address}: {reason}; free the address or choose another with `listen`."""
+    """Watchbridge cannot listen on {address}: {reason}; {mend}."""
+
+    def by_flag(self) -> ListenError:
+        """Return the error for an address that the command line gave: its mend names the flag, not the file's key."""
+        mend = str(self.facts["mend"]).replace("`listen`", "--web.listen-address")
+        return ListenError(**{**self.facts, "mend": mend})
 
 
 class ProcessNotStartedError(UnreachableError):
@@ -163,8 +168,7 @@ class FamilyDeclarationError(ConfigurationError):
 
 
 class LogFileError(ConfigurationError):
-    """The log file {path} cannot be written: {reason}; choose another (`log: {{file: …}}`, --log-file or
-    LOG_FILE)."""
+    """The log file {path} cannot be written: {reason}; choose another with `log: {{file: …}}`."""
 
 
 class DatabaseUrlMissingError(ConfigurationError):
@@ -178,6 +182,28 @@ class PackageSourceError(ConfigurationError):
 
 class PackageOptionError(ConfigurationError):
     """The option --{name} is not usable: {reason}."""
+
+
+class NoPackageSourcesError(ConfigurationError):
+    """The configuration {path} has no package sources: add one below `packages`, or leave --config out and set
+    DATABASE_URL."""
+
+
+class NoConfigurationError(ConfigurationError):
+    """The package source {word!r} is named, but no configuration that could hold it: add --config FILE, or leave the
+    name out to read the database of DATABASE_URL."""
+
+
+class ReportLogError(ConfigurationError):
+    """The log file {path} cannot be written: {reason}; choose another with --log-file or LOG_FILE."""
+
+
+class OutputError(UnreachableError):
+    """The output cannot be written: {reason}; check where it goes to, and that there is room."""
+
+
+class SystemCallError(UnreachableError):
+    """The system refused something that is needed{where}: {reason}; check rights, room and limits."""
 
 
 class ShippedFilesMissingError(WatchbridgeError):

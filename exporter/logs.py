@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import logging.handlers
 import os
+import stat
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +26,11 @@ NAME: Final = "watchbridge"
 
 LIBRARIES: Final = ("aiohttp", "aiosqlite", "alembic", "asyncio", "sqlalchemy")
 """What they say below a warning is about themselves, several lines a statement."""
+
+FLOOD_LINES: Final = 100
+FLOOD_SECONDS: Final = 10.0
+FLOOD_KINDS: Final = 1000
+"""A hundred lines of one kind in ten seconds tell what is wrong; thousands only fill the disk."""
 
 SHORTEST_SECRET: Final = 4
 """A shorter secret would redact half of every line."""
@@ -117,9 +124,35 @@ class _RotatingFile(logging.handlers.RotatingFileHandler):
     """Rotated by size, readable by its owner only, never written through a symbolic link."""
 
     def _open(self) -> TextIOWrapper[Any]:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-        descriptor = os.open(self.baseFilename, flags, 0o600)
+        # O_NONBLOCK: opening a pipe would wait for its reader, and the whole program with it.
+        extra = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | extra, 0o600)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "it is no regular file; leave `file` out to log to standard error")
         return os.fdopen(descriptor, "a", encoding="ascii", errors="backslashreplace")
+
+
+class Flood(logging.Filter):
+    """Lets only so many lines of one kind through in a while, and says with the next one how many were held back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._windows: dict[tuple[str, object], list[float]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether the line may pass; a kind is a logger and the text before its arguments are filled in."""
+        key = (record.name, str(record.msg)[:200])
+        now = record.created
+        begun, count = self._windows.get(key, (now, 0))
+        if abs(now - begun) > FLOOD_SECONDS:
+            held, begun, count = max(0, int(count) - FLOOD_LINES), now, 0
+            if held:
+                record.fields = {**_fields(record), "held_back": held}
+        if key not in self._windows and len(self._windows) >= FLOOD_KINDS:
+            self._windows.clear()
+        self._windows[key] = [begun, count + 1]
+        return count < FLOOD_LINES
 
 
 def set_up(options: LogOptions) -> None:
@@ -138,6 +171,7 @@ def set_up(options: LogOptions) -> None:
         root.removeHandler(old)
         old.close()
     handler.set_name(NAME)
+    handler.addFilter(Flood())
     root.addHandler(handler)
     root.setLevel(options.level.upper())
     for library in LIBRARIES:

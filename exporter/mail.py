@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import re
 import shutil
+import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,10 +156,13 @@ async def _send_by_smtp(to: str, subject: str, body: str, options: MailOptions) 
     message = _message(to, subject, body, options)
     clients: list[smtplib.SMTP] = []
     talk = asyncio.ensure_future(asyncio.to_thread(_talk, message, options, clients))
-    done, _ = await asyncio.wait({talk}, timeout=options.timeout)
-    if not done:
-        _shut(clients)
-        talk.add_done_callback(lambda task: task.cancelled() or task.exception())
+    talk.add_done_callback(lambda task: task.cancelled() or task.exception())
+    try:
+        await asyncio.wait({talk}, timeout=options.timeout)
+    finally:
+        if not talk.done():  # late, or we are cancelled: a thread ends only by what it waits for
+            _shut(clients)
+    if not talk.done():
         reason = f"{options.where()} did not take it within {options.timeout:g} s; check host and port"
         raise MailError(to=to, reason=reason)
     try:
@@ -170,7 +174,6 @@ async def _send_by_smtp(to: str, subject: str, body: str, options: MailOptions) 
 def _talk(message: EmailMessage, options: MailOptions, clients: list[smtplib.SMTP]) -> None:
     """Send the message; raises OSError (SMTPException is one)."""
     import smtplib  # noqa: PLC0415 - options must be cheap to load
-    import socket  # noqa: PLC0415
 
     kind: Any = smtplib.SMTP_SSL if options.tls else smtplib.SMTP
 
@@ -203,8 +206,6 @@ def _talk(message: EmailMessage, options: MailOptions, clients: list[smtplib.SMT
 
 def _shut(clients: Iterable[smtplib.SMTP]) -> None:
     """End the thread's wait for the server."""
-    import socket  # noqa: PLC0415 - options must be cheap to load
-
     for client in clients:
         with suppress(OSError):
             if client.sock is not None:
@@ -222,8 +223,7 @@ def _context(options: MailOptions) -> ssl.SSLContext:
 
 def _message(to: str, subject: str, body: str, options: MailOptions) -> EmailMessage:
     """Build the mail; EmailMessage itself refuses line breaks in headers."""
-    import socket  # noqa: PLC0415 - options must be cheap to load
-    from email.message import EmailMessage  # noqa: PLC0415
+    from email.message import EmailMessage  # noqa: PLC0415 - options must be cheap to load
     from email.utils import formatdate, make_msgid  # noqa: PLC0415
 
     own_name = _own_name(socket.gethostname())

@@ -56,7 +56,9 @@ class Running:
         self.stopping = False
         self._load = load
         self._store = store
-        self._store_trouble: str | None = None
+        # A full disk can still be read: one does not speak for the other.
+        self._unread: str | None = None
+        self._unwritten: str | None = None
         self._reloading = asyncio.Lock()
         self._collectors = words("collectors")
         self._state = Reload(successful=True, success_at=self.started)
@@ -77,17 +79,18 @@ class Running:
 
     def readiness(self) -> str | None:
         """Return why no work can be done, or None."""
-        return "it is shutting down" if self.stopping else self._store_trouble
+        return "it is shutting down" if self.stopping else self._unread or self._unwritten
 
     async def health(self) -> Health:
         """Return whether the store answers and which sources cannot be read."""
         try:
             async with asyncio.timeout(STORE_PATIENCE):
                 await recall(self._store)
+            self._unread = None
         except (WatchbridgeError, TimeoutError) as error:
-            self._store_trouble = str(error) or "the store does not answer"
-            return Health("unhealthy", {"store": "unhealthy"}, self._store_trouble)
-        self._store_trouble = None
+            self._unread = str(error) or "the store does not answer"
+        if trouble := self._unread or self._unwritten:
+            return Health("unhealthy", {"store": "unhealthy"}, trouble)
         details = {"store": "healthy"}
         for outlet in self._scrape.outlets:
             details["/".join(outlet.key)] = "healthy" if outlet.failing is None else "degraded"
@@ -98,7 +101,8 @@ class Running:
         """Yield the configured sources and how their last read went."""
         for outlet in self._scrape.outlets:
             read = None if outlet.last is None and outlet.failing is None else outlet.failing is None
-            yield SourceState(outlet.source.collector, outlet.source.name, read)
+            reason = None if outlet.failing is None else logs.REDACTION.apply(outlet.failing)
+            yield SourceState(*outlet.key, read, outlet.last_success, reason)
 
     async def reload(self) -> None:
         """Load the configuration again. A mistake in it changes nothing but the metric that says so, and is raised."""
@@ -113,6 +117,10 @@ class Running:
             except WatchbridgeError as error:
                 self._state.successful = False
                 log.error("the configuration was not reloaded, the old one stays: %s", error)  # noqa: TRY400 - a sentence
+                raise
+            except Exception:
+                self._state.successful = False
+                log.exception("the configuration was not reloaded, the old one stays")
                 raise
             await self._adopt(fresh)
             self._state.successful, self._state.success_at = True, self.clock.time()
@@ -140,11 +148,11 @@ class Running:
         try:
             await remember(self._store, self._scrape.successes())
         except WatchbridgeError as error:
-            if self._store_trouble is None:
+            if self._unwritten is None:
                 log.error("the store cannot be written: %s", error)  # noqa: TRY400 - a sentence, not a traceback
-            self._store_trouble = str(error)
+            self._unwritten = str(error)
         else:
-            self._store_trouble = None
+            self._unwritten = None
 
     async def close(self) -> None:
         """End reads that are under way, write down what they knew, and close the databases."""

@@ -45,6 +45,9 @@ MERGES: Final[Mapping[str, Callable[[float, float], float]]] = {"sum": operator.
 OTHER: Final = "__other__"
 """The label value of what is beyond the series cap."""
 
+SMALL: Final = 2000
+"""Series that are looked at in about a millisecond."""
+
 ABANDONED_LIMIT: Final = 3
 """Reads of one source that may hang at once, beyond any deadline, before no new one is begun."""
 
@@ -102,6 +105,7 @@ class Outlet:
     dropped: int = 0
     failing: str | None = None
     _flight: _Flight | None = None
+    _late: int = 0
     _abandoned: set[asyncio.Task[Result]] = field(default_factory=set)
 
     @property
@@ -131,7 +135,7 @@ class Outlet:
                 self._abandon(flight)
         if flight.task.done() and not flight.task.cancelled():
             return flight.task.result()
-        return self._failure(timeout, f"no answer within the {timeout:.3g} s of the scrape")
+        return self._failure(timeout, f"no answer within the {timeout:.3g} s of the scrape", late=True)
 
     def _shared(self) -> Result | None:
         interval = max(self.options.min_interval, self.source.min_interval)
@@ -139,8 +143,8 @@ class Outlet:
             return self.last
         return None
 
-    def _failure(self, timeout: float, reason: str) -> Result:
-        self._note(reason)
+    def _failure(self, timeout: float, reason: str, *, late: bool = False) -> Result:
+        self._note(reason, late=late)
         return Result(None, timeout, self.clock.monotonic(), reason=reason)
 
     def _abandon(self, flight: _Flight) -> None:
@@ -154,7 +158,7 @@ class Outlet:
     async def _read(self) -> Result:
         begun = self.clock.monotonic()
         try:
-            samples, dropped = capped(await self.source.read(), self.source.configured, self.options.max_series)
+            samples, dropped = await self._capped(await self.source.read())
         except WatchbridgeError as error:
             reason = str(error)
         except Exception as error:
@@ -173,9 +177,20 @@ class Outlet:
         self._note(reason)
         return self.last
 
-    def _note(self, reason: str | None) -> None:
-        """Log a change between reading and failing once, not at every scrape."""
-        if reason == self.failing:
+    async def _capped(self, samples: Samples) -> tuple[Samples, int]:
+        """Return safe samples; many are looked at in a thread, since the loop has others to answer."""
+        many = sum(len(series) for family, series in samples.items() if family.data_label) > SMALL
+        bounds = (samples, self.source.configured, self.options.max_series)
+        return await asyncio.to_thread(capped, *bounds) if many else capped(*bounds)
+
+    def _note(self, reason: str | None, *, late: bool = False) -> None:
+        """Log a change between reading and failing once, not at every scrape.
+
+        A scrape with less patience than the others makes no failure: only the second late one in a row does.
+        """
+        self._late = self._late + 1 if late else 0
+        if (reason is None) == (self.failing is None) or self._late == 1:
+            self.failing = reason if self.failing and reason else self.failing
             return
         if reason is None:
             log.info("the source can be read again", extra={"fields": self._fields()})

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
+
+from exporter import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytest_plugins = ["servers.fixtures", "servers.engines"]
 
@@ -31,6 +38,22 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """Undo what a test, or the program that it ran, did to the log of this process."""
+    root = logging.getLogger()
+    named = [logging.getLogger(name) for name in logs.LIBRARIES]
+    handlers, levels, raising = list(root.handlers), [each.level for each in (root, *named)], logging.raiseExceptions
+    yield
+    for handler in [handler for handler in root.handlers if handler not in handlers]:
+        root.removeHandler(handler)
+        handler.close()
+    for each, level in zip((root, *named), levels, strict=True):
+        each.setLevel(level)
+    logging.raiseExceptions = raising
+    logs.REDACTION.learn(())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

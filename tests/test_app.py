@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import sqlite3
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -83,6 +85,7 @@ APPROVED = ("watchbridge_packages", "source=npm", "status=Approved")
 SUCCESS = ("watchbridge_collector_success", "collector=packages", "source=npm")
 LAST = ("watchbridge_collector_last_success_timestamp_seconds", "collector=packages", "source=npm")
 RELOADED = ("watchbridge_config_last_reload_successful",)
+RELOADED_AT = ("watchbridge_config_last_reload_success_timestamp_seconds",)
 
 
 async def reloaded(application: Application, url: str, *, good: bool) -> dict[tuple[str, ...], float]:
@@ -202,6 +205,49 @@ async def test_health_says_which_source_cannot_be_read(home: Home) -> None:
     assert body["details"]["packages/npm"] == "degraded"
 
 
+async def test_a_store_that_is_deleted_is_noticed(home: Home) -> None:
+    """What is written into an unlinked file is lost, so nothing pretends that it is not."""
+    async with home.running() as (_, url), aiohttp.ClientSession() as session:
+        for path in (home.folder / "store").iterdir():
+            path.unlink()
+        async with session.get(f"{url}/health") as response:
+            body = await response.json()
+        assert (response.status, body["status"]) == (503, "unhealthy")
+        assert "deleted or replaced" in body["error"]
+        async with session.get(f"{url}/-/ready") as response:
+            assert response.status == 503
+
+
+async def test_a_store_that_can_be_read_but_not_written_stays_not_ready(home: Home) -> None:
+    """A health check that reads does not speak for the disk that is full."""
+    async with home.running() as (application, url), aiohttp.ClientSession() as session:
+        await scraped(url)
+        with contextlib.closing(sqlite3.connect(home.folder / "store" / "watchbridge.db")) as other, other:
+            other.execute(
+                "CREATE TRIGGER full BEFORE INSERT ON collector_runs BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+            )
+        assert application._running is not None
+        await application._running.remember()
+        for path in ("/health", "/-/ready", "/health"):
+            async with session.get(f"{url}{path}") as response:
+                assert response.status == 503, path
+        with contextlib.closing(sqlite3.connect(home.folder / "store" / "watchbridge.db")) as other, other:
+            other.execute("DROP TRIGGER full")
+        await application._running.remember()
+        async with session.get(f"{url}/health") as response:
+            assert response.status == 200
+
+
+async def test_a_reload_that_breaks_in_an_unforeseen_way_is_on_the_metric(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong, the old configuration stays in force, and that is said."""
+    async with home.running() as (application, url):
+        monkeypatch.setattr("exporter.running.generation", lambda *_: 1 / 0)
+        found = await reloaded(application, url, good=False)
+    assert (found[RELOADED], found[APPROVED]) == (0.0, 1.0)
+
+
 async def test_readiness_follows_the_store(home: Home) -> None:
     """A store that does not answer makes us unhealthy and not ready, and its return makes us ready again."""
     async with home.running() as (_, url), aiohttp.ClientSession() as session:
@@ -221,3 +267,51 @@ async def test_readiness_follows_the_store(home: Home) -> None:
             assert (response.status, (await response.json())["status"]) == (200, "healthy")
         async with session.get(f"{url}/-/ready") as response:
             assert response.status == 200
+
+
+async def test_the_page_says_when_each_source_was_read_and_why_it_cannot_be(home: Home) -> None:
+    """The sentence is the log's, and known secrets are taken out of it as they are there."""
+    home.write(
+        CONFIGURATION.replace("packages.db", "{secret}.db").replace("{secret}", "canary")
+        + "email: {{host: h, username: u, password: canary, tls: true}}\n"
+    )
+    async with home.running() as (application, url), aiohttp.ClientSession() as session:
+        assert application._running is not None
+        (state,) = application._running.sources()
+        assert (state.success, state.read_at, state.reason) == (None, None, None)
+        await scraped(url)
+        async with session.get(url) as response:
+            text = await response.text()
+    assert "could not be read: The database &#x27;registry&#x27; does not exist at" in text
+    assert "&lt;secret&gt;.db" in text
+    assert "canary" not in text
+
+
+async def test_a_source_that_was_read_says_when(home: Home) -> None:
+    """The time is the one of the metric, also after a restart that has not read yet."""
+    async with home.running() as (application, url):
+        moment = (await scraped(url))[LAST]
+        assert application._running is not None
+        (state,) = application._running.sources()
+        assert (state.success, state.read_at, state.reason) == (True, moment, None)
+    async with home.running() as (application, _):
+        assert application._running is not None
+        (state,) = application._running.sources()
+        assert (state.success, state.read_at) == (None, moment)
+
+
+@pytest.mark.parametrize("reloads", [True, False], ids=["serve", "demo"])
+async def test_a_hangup_reloads_or_ends(home: Home, reloads: bool) -> None:  # noqa: FBT001
+    """What belongs to a terminal ends with it; a service reads its file again and lives on."""
+    urls: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
+    application = Application(lambda: config.load(home.path), started=urls.set_result, reloads=reloads)
+    task = asyncio.create_task(application.run())
+    async with asyncio.timeout(20):
+        (url,) = await urls
+        before = (await scraped(url))[RELOADED_AT]
+        os.kill(os.getpid(), signal.SIGHUP)
+        if reloads:
+            while (await scraped(url))[RELOADED_AT] == before:  # noqa: ASYNC110 - a metric gives no event
+                await asyncio.sleep(0.02)
+            application.stop()
+        await task

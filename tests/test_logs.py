@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import stat
 from typing import TYPE_CHECKING
 
 import pytest
+import time_machine
 
 from exporter import logs
 from exporter.config.options import Size
@@ -15,23 +17,9 @@ from exporter.errors import LogFileError
 from exporter.logs import LogOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 HOSTILE = 'two\nlines \x1b[31mred \x00 "quoted" \ud800 \u202e żółw'
-
-
-@pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    before = (list(root.handlers), root.level, logging.raiseExceptions)
-    yield
-    for handler in [handler for handler in root.handlers if handler not in before[0]]:
-        root.removeHandler(handler)
-        handler.close()
-    root.setLevel(before[1])
-    logging.raiseExceptions = before[2]
-    logs.REDACTION.learn(())
 
 
 def written(path: Path) -> list[str]:
@@ -82,7 +70,7 @@ def test_the_file_is_rotated_by_size_and_old_ones_end(tmp_path: Path) -> None:
     path = tmp_path / "w.log"
     logs.set_up(LogOptions(file=path, max_size=Size(2048), keep=2))
     for n in range(200):
-        logging.getLogger("here").warning("line %d", n)
+        logging.getLogger("here").warning(f"line {n}")  # noqa: G004 - each a kind of its own
     files = sorted(entry.name for entry in tmp_path.iterdir())
     assert files == ["w.log", "w.log.1", "w.log.2"]
     assert all(entry.stat().st_size <= 2048 for entry in tmp_path.iterdir())
@@ -102,6 +90,27 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "w.log").symlink_to(tmp_path / "target")
     with pytest.raises(LogFileError):
         logs.set_up(LogOptions(file=tmp_path / "w.log"))
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    """Opening one would wait for its reader, and the whole program with it."""
+    os.mkfifo(tmp_path / "w.log")
+    with pytest.raises(LogFileError, match=r"no regular file|No such device"):
+        logs.set_up(LogOptions(file=tmp_path / "w.log"))
+
+
+def test_a_flood_of_one_kind_is_held_back_and_counted(tmp_path: Path) -> None:
+    """Ten thousand lines of one kind do not fill a disk; other kinds still pass, and the next one says how many."""
+    path = tmp_path / "w.log"
+    with time_machine.travel(0, tick=False) as clock:
+        logs.set_up(LogOptions(file=path))
+        for n in range(10_000):
+            logging.getLogger("here").error("broken %d", n)
+        logging.getLogger("here").error("another")
+        assert len(written(path)) == logs.FLOOD_LINES + 1
+        clock.shift(logs.FLOOD_SECONDS + 1)
+        logging.getLogger("here").error("broken %d", 0)
+    assert json.loads(written(path)[-1])["held_back"] == 10_000 - logs.FLOOD_LINES
 
 
 def test_a_file_that_cannot_be_written_keeps_the_log_as_it_was(tmp_path: Path) -> None:

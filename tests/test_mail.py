@@ -190,6 +190,29 @@ async def test_a_server_that_drips_ends_at_the_deadline():
     server.close()
 
 
+async def test_cancelling_hangs_up():
+    """The thread that speaks must not hold up the end of the program until its own deadline."""
+    hung_up = asyncio.Event()
+    connected = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await reader.read()
+        hung_up.set()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        patient = MailOptions(host="127.0.0.1", port=port, timeout=Duration(300.0))
+        task = asyncio.create_task(send("a@b.example", "s", "b", patient))
+        async with asyncio.timeout(10):
+            await connected.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await hung_up.wait()
+
+
 async def test_nobody_listening_is_a_sentence():
     with pytest.raises(MailError, match=r"127\.0\.0\.1:1 could not be reached"):
         await send("a@b.example", "s", "b", options(Sink(port=1)))

@@ -218,6 +218,39 @@ async def test_a_failure_is_logged_when_it_begins_and_when_it_ends(caplog: pytes
     assert "upside down" in caplog.records[0].getMessage()
 
 
+async def test_an_impatient_replica_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Two Prometheus with different timeouts on a slow source: only one of them misses it, and nothing is broken."""
+
+    async def slow() -> Samples:
+        await asyncio.sleep(0.05)
+        return {}
+
+    scrape = scraper(Source("things", "a", slow))
+    with caplog.at_level(logging.INFO):
+        for _ in range(4):
+            await scrape.collect(None, 0.01)
+            await scrape.collect(None, 1.0)
+    assert caplog.records == []
+
+
+async def test_a_source_that_hangs_is_logged_once_whatever_the_timeouts(caplog: pytest.LogCaptureFixture) -> None:
+    """The sentences differ, the situation does not."""
+    scrape = scraper(Source("things", "a", hang))
+    with caplog.at_level(logging.INFO):
+        for timeout in (0.01, 0.02, 0.01, 0.02, 0.01):
+            await scrape.collect(None, timeout)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+async def test_many_samples_are_looked_at_beside_the_loop() -> None:
+    """Tens of thousands of label values are normalised and capped in a thread, with the same result."""
+    samples: Samples = {THINGS: {("s", f"k{n}\n"): 1.0 for n in range(20_000)}}
+    scrape = scraper(Source("things", "s", Reads(lambda: asyncio.sleep(0, samples))), max_series=10)
+    found = await scrape.collect(None, 10.0)
+    assert value(found, THINGS, "s", OTHER) == 19_990.0
+    assert value(found, DROPPED, "things", "s") == 19_990.0
+
+
 async def test_a_new_configuration_goes_on_counting() -> None:
     """A reload never makes a counter fall or a last success unknown."""
     clock = HandClock()

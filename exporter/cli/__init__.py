@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import sys
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
 from exporter import __version__
-from exporter.errors import WatchbridgeError
+from exporter.cli import streams
+from exporter.errors import OutputError, SystemCallError, WatchbridgeError
 
 # The short helps stand here so that `--help` imports no command.
 COMMANDS: Final = {
@@ -53,6 +55,13 @@ class LazyGroup(click.Group):
             ctx.fail(f"No such command {word!r}. Did you mean {near[0]!r}?")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a reader that has enough of our output, as `head`, is no failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return 0
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the commands without importing them."""
         with formatter.section("Commands"):
@@ -71,14 +80,34 @@ def command() -> None:
 
 def run() -> NoReturn:
     """Run the command line and exit; an expected error is one line, never a traceback."""
+    streams.open_closed()
+    code = _outcome()
+    streams.settle()
+    sys.exit(code)
+
+
+def _outcome() -> int:
+    """Run the command line and return its exit status, after what it came to was told."""
     try:
         result = command.main(prog_name="watchbridge", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        with contextlib.suppress(OSError):
+            error.show()
+        return error.exit_code
     except WatchbridgeError as error:
-        click.echo(f"watchbridge: {error}", err=True)
-        sys.exit(error.exit_code)
+        return _told(error)
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        kind = OutputError if streams.about_output(error) else SystemCallError
+        return _told(kind(reason=f"{error.strerror or error}", where=f" ({error.filename})" if error.filename else ""))
     except (KeyboardInterrupt, click.Abort):
-        sys.exit(INTERRUPTED)
-    sys.exit(result if isinstance(result, int) else 0)
+        return INTERRUPTED
+    return result if isinstance(result, int) else 0
+
+
+def _told(error: WatchbridgeError) -> int:
+    with contextlib.suppress(OSError):
+        click.echo(f"watchbridge: {error}", err=True)
+    return error.exit_code

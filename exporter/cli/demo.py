@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shlex
 import shutil
 import sqlite3
@@ -14,33 +15,45 @@ from typing import Final
 
 import click
 
-CONFIGURATION: Final = """\
-listen: [{{address: "{address}"}}]
-store: "sqlite:///{folder}/store/watchbridge.db"
-log: {{format: text, level: {level}}}
-databases:
-  example: {{url: "sqlite:///{folder}/packages.db"}}
-packages:
-  npm: {{database: example, stuck_after: 1h, alert_threshold: 10}}
-"""
+from exporter.cli.option_types import FilePath
 
 WELCOME: Final = """\
 Watchbridge watches an example package database that changes while you look; its metrics are at {url}/metrics
   see the packages:    curl -s {url}/metrics | grep '^watchbridge_packages'
-  report them:         DATABASE_URL=sqlite:///{folder}/packages.db {program} packages --detailed
+  report them:         {setting} {program} packages --detailed
   ask how it is:       curl -s {url}/health
 Ctrl-C ends it and leaves nothing behind.
 """
 
+WRITTEN: Final = "Wrote an example package database to {path}. To report it: {setting} {program} packages --detailed"
+
+LEVELS: Final = {"debug": "debug", "info": "info", "warning": "warning", "warn": "warning", "error": "error"}
+"""Words for what is logged; `warn` is what other exporters call it."""
+
+
+def _checked(_: click.Context, __: click.Parameter, address: str) -> str:
+    from exporter.web.options import split_address
+
+    try:
+        split_address(address)
+    except ValueError as error:
+        raise click.BadParameter(f"found {address!r}, {error}") from None
+    return address
+
 
 @click.command()
 @click.option(
-    "--web.listen-address", "address", default="127.0.0.1:10900", show_default=True, help="Where to serve the demo."
+    "--web.listen-address",
+    "address",
+    default="127.0.0.1:10900",
+    show_default=True,
+    callback=_checked,
+    help="Where to serve the demo.",
 )
 @click.option(
     "--log.level",
     "level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
+    type=click.Choice(list(LEVELS)),
     default="warning",
     show_default=True,
     help="What to log on standard error.",
@@ -48,7 +61,7 @@ Ctrl-C ends it and leaves nothing behind.
 @click.option(
     "--write",
     "path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(path_type=Path, dir_okay=False),
     help="Only write the example package database (SQLite) to this new file, and serve nothing.",
 )
 def command(address: str, level: str, path: Path | None) -> None:
@@ -56,8 +69,11 @@ def command(address: str, level: str, path: Path | None) -> None:
     if path is not None:
         _write(path)
         return
+    from exporter import interpreter
+
     with tempfile.TemporaryDirectory(prefix="watchbridge-demo-") as folder:
         asyncio.run(_demo(Path(folder), address, level))
+    interpreter.leave()
 
 
 def _write(path: Path) -> None:
@@ -65,25 +81,31 @@ def _write(path: Path) -> None:
 
     if path.exists():
         raise click.BadParameter(f"{path} is there already", param_hint="--write")
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {path.parent}: make it first", param_hint="--write")
     try:
         example.Packages(path).make()
     except sqlite3.Error as error:
         raise click.BadParameter(f"{path} cannot be written: {error}", param_hint="--write") from None
+    click.echo(WRITTEN.format(path=path, setting=_setting(path), program=_program()), err=True)
 
 
 async def _demo(folder: Path, address: str, level: str) -> None:
     from exporter import config, example
     from exporter.app import Application
 
-    text = CONFIGURATION.format(address=address, folder=folder.as_posix(), level=level)
-    packages = example.Packages(folder / "packages.db")
+    path = folder / "packages.db"
+    text = json.dumps(_configuration(folder, path, address, level))  # JSON is YAML, and quotes whatever it holds
+    packages = example.Packages(path)
     await asyncio.to_thread(packages.make)
 
     def started(urls: tuple[str, ...]) -> None:
-        program = "watchbridge" if shutil.which("watchbridge") else shlex.quote(sys.argv[0])
-        click.echo(WELCOME.format(url=urls[0], folder=folder.as_posix(), program=program), nl=False)
+        url = _openable(urls[0])
+        click.echo(WELCOME.format(url=url, setting=_setting(path), program=_program()), nl=False)
 
-    application = Application(lambda: config.parse(text, name="the demo's configuration"), started=started)
+    application = Application(
+        lambda: config.parse(text, name="the demo's configuration"), started=started, reloads=False
+    )
     moving = asyncio.create_task(packages.keep_moving())
     try:
         await application.run()
@@ -91,3 +113,27 @@ async def _demo(folder: Path, address: str, level: str) -> None:
         moving.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await moving
+
+
+def _configuration(folder: Path, path: Path, address: str, level: str) -> dict[str, object]:
+    return {
+        "listen": [{"address": address}],
+        "store": f"sqlite:///{folder.as_posix()}/store/watchbridge.db",
+        "log": {"format": "text", "level": LEVELS[level]},
+        "databases": {"example": {"url": f"sqlite:///{path.as_posix()}"}},
+        "packages": {"npm": {"database": "example", "stuck_after": "1h", "alert_threshold": 10}},
+    }
+
+
+def _openable(url: str) -> str:
+    """Return a URL that can be opened here: an address of every interface is none."""
+    return url.replace("//[::]:", "//127.0.0.1:").replace("//0.0.0.0:", "//127.0.0.1:")
+
+
+def _setting(path: Path) -> str:
+    """Return the variable that names an SQLite file, as a shell takes it."""
+    return f"DATABASE_URL={shlex.quote(f'sqlite:///{path.absolute().as_posix()}')}"
+
+
+def _program() -> str:
+    return "watchbridge" if shutil.which("watchbridge") else shlex.quote(sys.argv[0])

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from exporter.cli.package_report import printable, table
-from exporter.errors import LogFileError, MailError, PackageOptionError
+from exporter.errors import MailError, PackageOptionError, ReportLogError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,10 +29,7 @@ def sentence(report: Report, threshold: int) -> str | None:
     """Return the alert of a report: more packages are stuck than the threshold, not as many."""
     if report.stuck is None or report.stuck <= threshold:
         return None
-    return (
-        f"ALERT: {report.stuck} packages of {printable(report.source)} are stuck, more than {threshold}:"
-        " see watchbridge packages --detailed"
-    )
+    return f"ALERT: {report.stuck} packages of {printable(report.source)} are stuck, more than {threshold}"
 
 
 @dataclass(slots=True)
@@ -107,7 +104,7 @@ def _quoted(text: str) -> str:
 
 
 def append(path: Path, lines: Sequence[str]) -> None:
-    """Append lines to a log file, made with mode 0600. LogFileError says why it could not be.
+    """Append lines to a log file, made with mode 0600. ReportLogError says why it could not be.
 
     A symbolic link, a hard link, a pipe or a device in its place is refused: in a folder that others write in, it
     would let them choose what we write to (CWE-59).
@@ -117,15 +114,15 @@ def append(path: Path, lines: Sequence[str]) -> None:
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         if path.is_symlink():
-            raise LogFileError(path=path, reason="it is a symbolic link")
+            raise ReportLogError(path=path, reason="it is a symbolic link")
         handle = os.open(path, flags, 0o600)
     except OSError as error:
-        raise LogFileError(path=path, reason=error.strerror or type(error).__name__) from error
+        raise ReportLogError(path=path, reason=error.strerror or type(error).__name__) from error
     with os.fdopen(handle, "wb", buffering=0) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-            raise LogFileError(path=path, reason="it is no plain file with one name")
+            raise ReportLogError(path=path, reason="it is no plain file with one name")
         try:
             file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
         except OSError as error:
-            raise LogFileError(path=path, reason=error.strerror or type(error).__name__) from error
+            raise ReportLogError(path=path, reason=error.strerror or type(error).__name__) from error

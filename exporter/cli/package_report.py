@@ -156,7 +156,7 @@ def _key(status: str) -> str:
 def table_of_values(reports: Sequence[Report], *, detailed: bool, several: bool, timestamps: bool, header: bool) -> str:
     """Return the reports as CSV after RFC 4180: CRLF, quotes where needed, no total (it would be summed twice).
 
-    Values are as they are in the database, also those that a spreadsheet takes for a formula.
+    Values are written as they were read, also those that a spreadsheet takes for a formula.
     """
     out = io.StringIO()
     writer = csv.writer(out)

@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter.cli.package_report import Report
+from exporter.cli.package_report import Report, printable
 from exporter.clock import SystemClock
-from exporter.errors import DatabaseUrlMissingError, PackageOptionError, PackageSourceError
+from exporter.errors import (
+    DatabaseUrlMissingError,
+    NoConfigurationError,
+    NoPackageSourcesError,
+    PackageOptionError,
+    PackageSourceError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +59,13 @@ class Reading:
         now = self.clock.time()
         return Report(self.name, now, await read(self.database, self.options, now))
 
+    def doubt(self, report: Report) -> str | None:
+        """Return why a report of this source cannot be trusted to alert, or None."""
+        from exporter.collectors.packages import timeless
+
+        reason = timeless(self.options, report.readings)
+        return None if reason is None else f"{printable(self.name)}: {reason}"
+
     async def close(self) -> None:
         """Close the source's database; closing one that sources share twice does no harm."""
         await self.database.close()
@@ -69,7 +82,7 @@ def _from_environment(given: Given, environ: Mapping[str, str]) -> Reading:
     from exporter.databases import open_database, options_from_url
 
     if given.names:
-        raise PackageOptionError(name="config", reason=f"the source {given.names[0]!r} is named, but no configuration")
+        raise NoConfigurationError(word=given.names[0])
     url = environ.get(VARIABLE, "").strip()
     if not url:
         raise DatabaseUrlMissingError
@@ -103,14 +116,14 @@ def _from_configuration(
         raise PackageOptionError(name=word.replace("_", "-"), reason="it is set in the configuration that was given")
     configuration = load(path, environ=environ)
     known: Mapping[str, Options] = configuration.collectors.get("packages", {})
+    if not known:
+        raise NoPackageSourcesError(path=path)
     names = dict.fromkeys(given.names or known)
-    if not names:
-        raise PackageSourceError(word="", hint=" (it has none below `packages`)", known="none")
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise PackageSourceError(word=name, hint=hint, known=", ".join(known) or "none")
+            raise PackageSourceError(word=name, hint=hint, known=", ".join(known))
     words = dict.fromkeys(known[name].database for name in names)
     databases = {word: open_database(word, configuration.databases[word]) for word in words}
     found = tuple(

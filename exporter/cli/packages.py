@@ -9,13 +9,14 @@ import signal
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from exporter.cli import package_alerts, package_report
+from exporter.cli.option_types import FilePath, Seconds
 from exporter.cli.package_sources import Given, Reading, readings
-from exporter.errors import LogFileError, UnreachableError
+from exporter.errors import ReportLogError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 
 THRESHOLD_EXCEEDED: Final = 1
 UNREACHABLE: Final = UnreachableError.exit_code
-_PATH: Final = click.Path(path_type=Path)
+SIGNALLED: Final = 128
+"""An exit status above it is the signal that ended us, as shells count."""
+
+
+_PATH: Final = FilePath(path_type=Path)
 
 
 @dataclass(slots=True)
@@ -34,6 +39,7 @@ class Round:
     reports: list[Report] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
     alerts: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
 
@@ -70,6 +76,9 @@ class Session:
         alert = package_alerts.sentence(report, source.threshold)
         result.reports.append(report)
         result.log.append(package_alerts.log_line(report, alert))
+        warning = source.doubt(report)
+        if warning is not None:
+            result.warnings.append(warning)
         if alert is not None:
             result.alerts[source.name] = alert
 
@@ -81,8 +90,10 @@ class Session:
                 click.clear()  # does nothing where standard output is no terminal
             _write(self._text(result), self.output)
             self.first = False
+        for warning in result.warnings:
+            click.echo(f"warning: {warning}", err=True)
         for alert in result.alerts.values():
-            click.echo(alert, err=True)
+            click.echo(alert if self.detailed else f"{alert}: add --detailed to see where", err=True)
 
     def _text(self, result: Round) -> str:
         several = len(self.sources) > 1
@@ -104,10 +115,10 @@ class Session:
         if self.log_file is not None:
             try:
                 package_alerts.append(self.log_file, result.log)
-            except LogFileError as error:
+            except ReportLogError as error:
                 click.echo(f"warning: {error}", err=True)
 
-    async def repeat(self, interval: float) -> None:
+    async def repeat(self, interval: float) -> NoReturn:
         """Read on a fixed beat until cancelled; a beat that was missed is left out, not made up for."""
         loop = asyncio.get_running_loop()
         due = loop.time()
@@ -146,7 +157,7 @@ class Session:
 @click.option("--watch", "--continuous", "watch", is_flag=True, help="Repeat until Ctrl-C.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=1, max=86400),
+    type=Seconds(min=1, max=86400),
     default=30,
     show_default=True,
     help="Seconds between two readings with --watch.",
@@ -190,8 +201,6 @@ def command(**given: Any) -> None:
     """
     try:
         code = asyncio.run(_main(given))
-    except BrokenPipeError:  # click would make an exit status of 1 of it
-        code = _reader_gone()
     except KeyboardInterrupt:
         if not given["watch"]:
             raise
@@ -201,11 +210,14 @@ def command(**given: Any) -> None:
 
 async def _main(given: Mapping[str, Any]) -> int:
     session = _session(given)
+    work = asyncio.ensure_future(session.repeat(given["interval"]) if given["watch"] else session.once())
+    told = _ended_by_signals(work, "SIGTERM", "SIGHUP", *(["SIGINT"] if given["watch"] else []))
     try:
-        if given["watch"]:
-            await _until_told(session, given["interval"])
-            return 0
-        result = await session.once()
+        result = await work
+    except asyncio.CancelledError:
+        if not told:
+            raise
+        return 0 if given["watch"] else SIGNALLED + told[0]
     finally:
         await session.close()
     if result.errors:
@@ -213,14 +225,23 @@ async def _main(given: Mapping[str, Any]) -> int:
     return THRESHOLD_EXCEEDED if result.alerts and given["alert_threshold"] is not None else 0
 
 
-async def _until_told(session: Session, interval: float) -> None:
-    """Repeat until SIGINT or SIGTERM; Windows has no handlers in the loop and ends by KeyboardInterrupt."""
-    task = asyncio.ensure_future(session.repeat(interval))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+def _ended_by_signals(work: asyncio.Future[Any], *names: str) -> list[int]:
+    """Let signals cancel the work, which ends what it has started; return the list that takes their numbers.
+
+    Windows has no handlers in the loop and ends by KeyboardInterrupt. What is ignored, as under nohup, stays so.
+    """
+    told: list[int] = []
+
+    def end(number: int) -> None:
+        told.append(number)
+        work.cancel()
+
+    for name in names:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            with contextlib.suppress(NotImplementedError):
+                asyncio.get_running_loop().add_signal_handler(number, end, int(number))
+    return told
 
 
 def _session(given: Mapping[str, Any]) -> Session:
@@ -257,11 +278,3 @@ def _write(text: str, output: str) -> None:
     stream = sys.stdout.buffer
     stream.write(text.encode(encoding, "backslashreplace"))
     stream.flush()
-
-
-def _reader_gone() -> int:
-    """End quietly, as in `watchbridge packages | head -1`: what is still buffered has nowhere to go."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-    return 0

@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
+from exporter.errors import ListenError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from exporter.config import Configuration
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["json", "text"]
+
+PROMETHEUS_LEVELS: Final = {"warn": "warning"}
+PROMETHEUS_FORMATS: Final = {"logfmt": "text"}
+"""Words of Prometheus' own flags (https://github.com/prometheus/common/tree/main/promslog) and ours for them."""
+
+
+class Word(click.Choice[str]):
+    """A choice that takes other tools' words for its own as well."""
+
+    def __init__(self, choices: Sequence[str], others: Mapping[str, str]) -> None:
+        """Take the words of the choice, and those that stand for one of them."""
+        super().__init__(choices)
+        self._others = others
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word of the choice."""
+        return super().convert(self._others.get(value, value), param, ctx)
+
+
+LEVEL: Final = Word(["debug", "info", "warning", "error"], PROMETHEUS_LEVELS)
+FORMAT: Final = Word(["json", "text"], PROMETHEUS_FORMATS)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +71,41 @@ class Flags:
 
 
 def _checked(_: click.Context, __: click.Parameter, addresses: tuple[str, ...]) -> tuple[str, ...]:
-    from exporter.web.options import split_address
+    from exporter.web.options import overlap, split_address
 
-    for address in addresses:
+    for index, address in enumerate(addresses):
         try:
             split_address(address)
         except ValueError as error:
             raise click.BadParameter(f"found {address!r}, {error}") from None
+        if any(overlap(address, one) for one in addresses[:index]):
+            raise click.BadParameter(f"{address!r} is listened on already: give each address once")
     return addresses
+
+
+def _checked_path(_: click.Context, __: click.Parameter, path: str) -> str:
+    from exporter.web.options import path_mistake
+
+    if mistake := path_mistake(path):
+        raise click.BadParameter(f"found {path!r}, {mistake}")
+    return path
+
+
+def _checked_web_config(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    from exporter.web.options import web_config_mistake
+
+    if path is not None and (mistake := web_config_mistake(path)):
+        raise click.BadParameter(mistake)
+    return path
+
+
+@contextlib.contextmanager
+def listening_by_flag() -> Iterator[None]:
+    """Let an address that cannot be had be told by the flag that gave it."""
+    try:
+        yield
+    except ListenError as error:
+        raise error.by_flag() from None
 
 
 def web_flags(function: Callable[..., None]) -> Callable[..., None]:
@@ -72,6 +123,7 @@ def web_flags(function: Callable[..., None]) -> Callable[..., None]:
             "--web.config.file",
             "web_config",
             type=click.Path(path_type=Path),
+            callback=_checked_web_config,
             help="TLS and users, in exporter-toolkit's format, for listeners that have no `web_config` of their own.",
         ),
         click.option(
@@ -79,12 +131,11 @@ def web_flags(function: Callable[..., None]) -> Callable[..., None]:
             "telemetry_path",
             default="/metrics",
             show_default=True,
+            callback=_checked_path,
             help="The path of the metrics.",
         ),
-        click.option(
-            "--log.level", "level", type=click.Choice(["debug", "info", "warning", "error"]), help="Over `log.level`."
-        ),
-        click.option("--log.format", "format", type=click.Choice(["json", "text"]), help="Over `log.format`."),
+        click.option("--log.level", "level", type=LEVEL, help="Over `log.level`; warn is warning."),
+        click.option("--log.format", "format", type=FORMAT, help="Over `log.format`; logfmt is text."),
     ]
     for option in reversed(options):
         function = option(function)
@@ -118,11 +169,10 @@ def command(
     from exporter import config
     from exporter.app import Application
 
-    if not telemetry_path.startswith("/") or telemetry_path == "/":
-        raise click.BadParameter("wanted a path such as /metrics", param_hint="--web.telemetry-path")
     flags = Flags(addresses=addresses, web_config=web_config, level=level, format=format)
 
     async def serve() -> None:
         await Application(lambda: flags.applied(config.load(path)), telemetry_path=telemetry_path).run()
 
-    asyncio.run(serve())
+    with listening_by_flag() if addresses else contextlib.nullcontext():
+        asyncio.run(serve())

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from exporter.cli.progress import ProgressLine
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
@@ -46,7 +48,8 @@ def upgrade(config: Path | None, url: str | None) -> None:
     """Bring the schema of the store up to date.
 
     `serve` does so by itself when it starts; this does it beforehand. There is no way back but a backup: make one
-    first. Stop the running Watchbridge before you upgrade an SQLite store.
+    first. Stop the running Watchbridge before you upgrade an SQLite store. Where there is no store, a new one is made,
+    and it says so.
     """
 
     async def run() -> None:
@@ -56,7 +59,8 @@ def upgrade(config: Path | None, url: str | None) -> None:
         options = _options(config, url)
         store = await Store.open(options, time, exclusive=False)
         await store.close()
-        _say(f"The store {store.where} has the schema {schema.HEAD}.")
+        before = "Made a new store, where there was none:" if store.new else "The store"
+        _say(f"{before} {store.where} has the schema {schema.HEAD}.")
 
     asyncio.run(run())
 
@@ -75,7 +79,11 @@ def backup(file: Path, config: Path | None, url: str | None, *, force: bool) -> 
     async def run() -> None:
         from exporter.store.backup import backup as write
 
-        rows = await _on(_options(config, url), lambda store: write(store, file, force=force), own=False)
+        with ProgressLine() as line:
+            told = line.hook()
+            rows = await _on(
+                _options(config, url), lambda store: write(store, file, force=force, progress=told), own=False
+            )
         _say(f"Wrote {_counted(rows)} to {file}.")
 
     asyncio.run(run())
@@ -94,7 +102,11 @@ def restore(file: Path, config: Path | None, url: str | None, *, force: bool) ->
     async def run() -> None:
         from exporter.store.backup import restore as read
 
-        rows = await _on(_options(config, url), lambda store: read(store, file, force=force), own=True)
+        with ProgressLine() as line:
+            told = line.hook()
+            rows = await _on(
+                _options(config, url), lambda store: read(store, file, force=force, progress=told), own=True
+            )
         _say(f"Restored {_counted(rows)} from {file}.")
 
     asyncio.run(run())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import typing
@@ -14,6 +15,7 @@ from exporter.config import files
 from exporter.config.options import Duration, Secret, Size
 from exporter.config.schema import Entry, branches, entries
 from exporter.config.secrets import is_secret, parts
+from exporter.config.unread import NotReadError
 from exporter.config.words import duration, size
 from exporter.errors import WatchbridgeError
 
@@ -72,8 +74,18 @@ class Builder:
     def cross_check(self, configuration: Any) -> None:
         """Ask every object for what only the whole configuration shows."""
         for path, one in self.built:
-            for steps, sentence in one.problems(configuration) if hasattr(one, "problems") else ():
-                self.mistakes.append(self.document.mistake((*path, *steps), sentence))
+            for word, told in (("problems", self.mistakes), ("warnings", self.warnings)):
+                ask = getattr(one, word, None)
+                if not callable(ask):
+                    continue
+                with contextlib.suppress(NotReadError):
+                    for steps, sentence in ask(configuration):
+                        told.append(self.document.mistake(self._written((*path, *steps)), sentence))
+
+    def _written(self, path: Steps) -> Steps:
+        """Return the path by which an option is given: a secret may stand in a file."""
+        in_file = (*path[:-1], f"{path[-1]}_file") if path else path
+        return in_file if path not in self.document.places and in_file in self.document.places else path
 
     def _each(self, parts_: Any) -> list[Any]:
         """Build each part, even when one before it could not be: all mistakes are told at once."""

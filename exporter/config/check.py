@@ -158,7 +158,7 @@ class _Telling:
 
     def value(self) -> Iterator[Mistake]:
         if "propertyNames" in self.error.absolute_schema_path:
-            yield self.at(f"the name {shown(self.found)} is too long: shorten it")
+            yield self.name()
             return
         hidden = _has(self.schema, "x-secret")
         instance = self.found
@@ -167,6 +167,13 @@ class _Telling:
         found = found or _found(instance, place, hidden=hidden)
         sentence = f"found {found}, wanted {wanted(self.schema)}"
         yield self.at(sentence + self.hint(instance, place))
+
+    def name(self) -> Mistake:
+        if self.error.validator != "pattern":
+            return self.at(f"the name {shown(self.found)} is too long: shorten it")
+        mistake = self.document.mistake((*self.path, self.found), "", key=True)
+        sentence = f"the name {shown(self.found)} begins or ends with a space, or is not one line: write it without"
+        return mistake._replace(sentence=self.at(sentence).sentence)
 
     def hint(self, instance: Any, place: Place) -> str:
         types = _types(self.schema)

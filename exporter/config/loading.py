@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from exporter.config import check
 from exporter.config.building import Builder, NotBuiltError
 from exporter.config.document import read
-from exporter.config.mistakes import refuse
+from exporter.config.mistakes import nearest, refuse
 from exporter.config.schema import of_type
 from exporter.config.sections import all_sections, composed, schema_of
+from exporter.config.unread import Unread, UnreadMapping
 from exporter.config.variables import expander
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from exporter.config import Configuration
@@ -34,49 +36,60 @@ def parse(
     document = read(text, name, expander(environ))
     sections = sections or all_sections()
     mistakes = [*document.mistakes, *check.mistakes(document, _schema(sections))]
-    builder = Builder(document, folder)
-    if mistakes:
-        # What is right in itself is built all the same: a secret's missing file is told together with the rest.
-        for kind, value, path in _right(document, sections):
-            _built(builder, kind, value, path)
-        raise refuse(name, [*mistakes, *builder.mistakes])
-    values = {section.word: _value(builder, section, document.data) for section in sections}
-    if builder.mistakes:
-        raise refuse(name, builder.mistakes)
-    configuration = composed(sections, values)
+    # What is right in itself is built and cross-checked all the same: mistakes of all sorts are told together.
+    reading = _Reading(document, Builder(document, folder), sections, is_right=not mistakes)
+    configuration = composed(sections, {section.word: reading.value(section) for section in sections})
+    builder = reading.builder
     builder.cross_check(configuration)
-    if builder.mistakes:
-        raise refuse(name, builder.mistakes)
+    if mistakes or builder.mistakes:
+        raise refuse(name, [*mistakes, *builder.mistakes])
     warnings = tuple(f"{name}:{line}:{column}: {what}" for line, column, what in sorted(builder.warnings))
     return dataclasses.replace(configuration, warnings=warnings, secrets=frozenset(builder.secrets))
 
 
-def _value(builder: Builder, section: Section, data: Mapping[str, Any]) -> Any:
-    if section.word in data:
-        return _built(builder, section.type(), data[section.word], (section.word,))
-    default = section.default()
-    for one in default if isinstance(default, tuple) else (default,):
-        if dataclasses.is_dataclass(one):
-            builder.built.append(((section.word,), one))
-    return default
+class _Reading:
+    """Builds the sections of a document; what has mistakes is left out, or something unread stands for it."""
 
+    def __init__(self, document: Document, builder: Builder, sections: tuple[Section, ...], *, is_right: bool) -> None:
+        self.builder = builder
+        self._data: Mapping[str, Any] = document.data if isinstance(document.data, dict) else {}
+        self._unknown = self._data.keys() - {section.word for section in sections}
+        self._is_right = is_right
 
-def _built(builder: Builder, kind: Any, value: Any, path: Steps) -> Any:
-    try:
-        return builder.build(kind, value, path)
-    except NotBuiltError:
-        return None
-
-
-def _right(document: Document, sections: tuple[Section, ...]) -> Iterator[tuple[Any, Any, Steps]]:
-    """Yield what has no mistake against the schema: whole sections, and single entries of mappings."""
-    data = document.data if isinstance(document.data, dict) else {}
-    for section in sections:
-        value = data.get(section.word)
-        pieces: list[tuple[Any, Any, Steps]] = [(section.type(), value, (section.word,))]
+    def value(self, section: Section) -> Any:
+        """Return the value of a section."""
+        if section.word not in self._data:
+            return self._default(section)
+        value, path = self._data[section.word], (section.word,)
         if section.is_mapping and isinstance(value, dict):
-            pieces = [(section.options_class(), one, (section.word, name)) for name, one in value.items()]
-        yield from (piece for piece in pieces if check.is_right(piece[1], _of_type(piece[0])))
+            built = {name: self._built(section.options_class(), one, (*path, name)) for name, one in value.items()}
+            return MappingProxyType({name: Unread() if one is None else one for name, one in built.items()})
+        if section.shape == "list" and isinstance(value, list):
+            entries = (self._built(section.options_class(), one, (*path, n)) for n, one in enumerate(value))
+            return tuple(one for one in entries if one is not None)
+        found = self._built(section.type(), value, path)
+        return _unread(section) if found is None else found
+
+    def _built(self, kind: Any, value: Any, path: Steps) -> Any:
+        if not self._is_right and not check.is_right(value, _of_type(kind)):
+            return None
+        try:
+            return self.builder.build(kind, value, path)
+        except NotBuiltError:
+            return None
+
+    def _default(self, section: Section) -> Any:
+        if any(nearest(word, [section.word]) for word in self._unknown):
+            return _unread(section)  # its word has a typing error
+        default = section.default()
+        for one in default if isinstance(default, tuple) else (default,):
+            if dataclasses.is_dataclass(one):
+                self.builder.built.append(((section.word,), one))
+        return default
+
+
+def _unread(section: Section) -> Any:
+    return UnreadMapping() if section.is_mapping else () if section.shape == "list" else Unread()
 
 
 @cache

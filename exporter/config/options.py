@@ -2,9 +2,10 @@
 
 An options class is `@dataclass(frozen=True, slots=True, kw_only=True)`. Its fields are of the types str, int, float,
 bool, Path, Duration, Size, Secret, Literal, tuple[T, ...], Mapping[str, T], another options class, `T | None`, or a
-union of a scalar and a mapping. It may have two more members that the loader looks for:
+union of a scalar and a mapping. It may have three more members that the loader looks for:
 
 - `problems(self, configuration)` yields (path relative to this object, sentence) for what only the whole shows;
+- `warnings(self, configuration)` yields the same for what works and is hardly meant;
 - `from_scalar(cls, text)`, a classmethod, lets the whole object be written as one text; a ValueError is a mistake.
 
 Nothing here imports YAML or JSON Schema: options are also built by commands that read no file.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+import re
+from urllib.parse import parse_qsl, unquote
 
 _SECRET_WORDS = ("password", "passwd", "secret", "token", "key")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_PASSWORD = re.compile(r"[^:/]*:(?P<most>(?P<least>[^@]*)@(?:.*@)?)", re.DOTALL)
 
 
 def is_secret(text: str) -> bool:
@@ -12,28 +15,27 @@ def is_secret(text: str) -> bool:
 
     A URL of a web hook is one even without a password: who knows it may post.
     """
-    url = _url(text)
-    return url is None or url.scheme in {"http", "https"} or bool(_passwords(url))
+    scheme = _SCHEME.match(text)
+    return scheme is None or scheme[1].lower() in {"http", "https"} or bool(_passwords(text))
 
 
 def parts(text: str) -> frozenset[str]:
-    """Return what to redact: the text itself, and the password of a URL as it is written and as it is meant."""
+    """Return what to redact: the text itself, and the password of a URL as it is written and as it is meant.
+
+    Where the writer forgot to encode an @ of the password, all up to the last @ may belong to it, and each of its
+    pieces is one that a driver may take for the host.
+    """
     if not is_secret(text):
         return frozenset()
-    url = _url(text)
-    passwords = _passwords(url) if url else set()
+    passwords = _passwords(text)
     return frozenset({text} | passwords | {unquote(password) for password in passwords})
 
 
-def _url(text: str) -> SplitResult | None:
-    try:
-        url = urlsplit(text)
-    except ValueError:
-        return None
-    return url if url.scheme and "://" in text else None
-
-
-def _passwords(url: SplitResult) -> set[str]:
-    _, _, password = url.netloc.rpartition("@")[0].partition(":")
-    query = {value for name, value in parse_qsl(url.query) if any(word in name.lower() for word in _SECRET_WORDS)}
-    return {word for word in {password} | query if word}
+def _passwords(text: str) -> set[str]:
+    rest = text.partition("//")[2]
+    query = parse_qsl(rest.partition("?")[2])
+    found = {value for name, value in query if any(word in name.lower() for word in _SECRET_WORDS)}
+    if access := _PASSWORD.match(rest):
+        most = access["most"].removesuffix("@")
+        found |= {most, access["least"], *most.split("@")}
+    return {word for word in found if word}

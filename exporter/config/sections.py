@@ -17,6 +17,9 @@ from exporter.config import Configuration
 from exporter.config.schema import DIALECT, Schema, of_type
 from exporter.errors import InvalidConfigurationError
 
+_CONTROLS: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
+NAME_PATTERN: Final = rf"^([^\s{_CONTROLS}]([^{_CONTROLS}]*[^\s{_CONTROLS}])?)?$"
+"""Names of databases and sources, which become label values: on one line, no space before or behind."""
 _TITLE: Final = "Configuration of Watchbridge"
 
 
@@ -121,6 +124,10 @@ def schema_of(sections: tuple[Section, ...]) -> Schema:
     for section in sections:
         schema = of_type(section.type())
         properties[section.word] = schema | {"title": section.word}
+        if section.shape == "list":
+            properties[section.word]["minItems"] = 1
+        if section.is_mapping:
+            properties[section.word]["propertyNames"] = schema["propertyNames"] | {"pattern": NAME_PATTERN}
         if section.help:
             properties[section.word]["description"] = section.help
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from exporter.databases import drivers
+from exporter.databases.resolver import Resolver
 from exporter.databases.translate import is_lost, translated
 from exporter.databases.urls import async_url, dialect_of
 from exporter.errors import RowLimitError, StatementTimeoutError, TableMissingError
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 # The server ends a late statement by itself and keeps the connection; only a server that does not answer is cut off.
 GRACE: Final = 0.25
-CLOSE_TIMEOUT: Final = 2.0
+CLOSE_TIMEOUT: Final = 1.0
 COMPILED_LIMIT: Final = 100
 
 T = TypeVar("T")
@@ -50,6 +52,8 @@ class Database:
         self.url = async_url(name, options.url.reveal())
         self.dialect = dialect_of(self.url)
         drivers.module(name, self.dialect)
+        self._resolver = Resolver(self.url)
+        self._opened: weakref.WeakSet[Any] = weakref.WeakSet()
         self._engine = self._new_engine()
         self._compiled: dict[sa.Executable, Any] = {}
         # One deadline a read is set here and nowhere else, so that tests see which stage was late.
@@ -60,7 +64,10 @@ class Database:
 
         async def connect(*_: object, **__: object) -> Any:
             async with asyncio.timeout(options.connect_timeout):
-                return await drivers.connect(self.name, self.url, options)
+                await self._resolver.known()
+                opened = await drivers.connect(self.name, self.url, options)
+            self._opened.add(opened)
+            return opened
 
         return create_async_engine(
             self.url.set(query={}),
@@ -188,9 +195,12 @@ class Database:
         await old.dispose(close=False)
 
     async def close(self) -> None:
-        """Close all connections, within two seconds."""
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await self._engine.dispose()
-        except TimeoutError:
-            await self._engine.dispose(close=False)
+        """Close all connections, politely for a moment and then at once."""
+        disposing = asyncio.ensure_future(self._engine.dispose())
+        done, _ = await asyncio.wait({disposing}, timeout=CLOSE_TIMEOUT)
+        if not done:
+            # A peer that does not answer never says goodbye: the drivers' own closing would wait for it.
+            for opened in tuple(self._opened):
+                drivers.abort(opened)
+            await asyncio.wait({disposing}, timeout=CLOSE_TIMEOUT)
+        self._resolver.close()

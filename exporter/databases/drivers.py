@@ -66,7 +66,7 @@ async def _mysql(name: str, url: URL, options: DatabaseOptions) -> Any:
         autocommit=True,
         connect_timeout=options.connect_timeout,
         program_name="watchbridge",
-        **_mysql_query(name, url),
+        **mysql_parameters(name, url),
     )
     try:
         async with connection.cursor() as cursor:
@@ -82,7 +82,8 @@ async def _mysql(name: str, url: URL, options: DatabaseOptions) -> Any:
     return connection
 
 
-def _mysql_query(name: str, url: URL) -> dict[str, Any]:
+def mysql_parameters(name: str, url: URL) -> dict[str, Any]:
+    """Return what the parameters of a MySQL URL mean to its driver. Raises DatabaseUrlError."""
     known: dict[str, Any] = {}
     for key, value in url.query.items():
         text = value if isinstance(value, str) else value[-1]
@@ -109,8 +110,14 @@ async def _sqlite(name: str, url: URL, options: DatabaseOptions) -> Any:
     # A statement that hangs in the file system must not keep the process from ending.
     connection._thread.daemon = True  # noqa: SLF001 - the driver offers no other way; SQLAlchemy does the same
     opened = await connection
+    opened.text_factory = _lenient
     await opened.execute("PRAGMA query_only = ON")
     return opened
+
+
+def _lenient(data: bytes) -> str:
+    """SQLite keeps whatever bytes it was given as text: one bad row must not cost the others."""
+    return data.decode("utf-8", "replace")
 
 
 def abort(connection: Any) -> None:

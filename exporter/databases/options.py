@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from exporter.config.options import Duration, Secret, option
+from exporter.databases.urls import mistake
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FORMS: Final = "postgresql://user:password@host/name, mysql://user:password@host/name or sqlite:////path/to/file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +27,7 @@ class DatabaseOptions:
     """A database that sources read from. Watchbridge never writes to it."""
 
     url: Secret = option(
-        help="postgresql://user:password@host/name, mysql://user:password@host/name or sqlite:////path/to/file.",
+        help=f"{FORMS}. An @ of the password is written %40.",
         example="postgresql://watchbridge@db.example/registry",
     )
     pool: PoolOptions = field(default_factory=PoolOptions, metadata={"help": "The connections that are kept."})
@@ -32,3 +39,9 @@ class DatabaseOptions:
         minimum=1,
         maximum=1_000_000,
     )
+
+    def problems(self, configuration: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:  # noqa: ARG002 - the protocol's
+        """Yield what is wrong with the URL; never the URL itself, which may hold a password."""
+        reason = mistake(self.url.reveal())
+        if reason is not None:
+            yield ("url",), f"the URL is not usable: {reason}; write it as {FORMS}"

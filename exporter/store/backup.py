@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import column, delete, func, insert, inspect, select, table
 
@@ -12,7 +13,7 @@ from exporter.store import portable, schema
 from exporter.store.tables import metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -25,8 +26,13 @@ TRANSFER_SECONDS = 3600.0
 
 _BATCH = 500
 
+Progress: TypeAlias = "Callable[[str, int, int | None], None]"
+"""Is told now and then what is being done, to how many rows it was done, and of how many (None: not known yet)."""
 
-async def backup(store: Store, path: Path, *, force: bool = False) -> Mapping[str, int]:
+
+async def backup(
+    store: Store, path: Path, *, force: bool = False, progress: Progress | None = None
+) -> Mapping[str, int]:
     """Write the store to `path` as it was at one moment, beside whatever runs; return the rows of each table.
 
     A store with an older schema is written as it is, so that a backup can be made before an upgrade. BackupError
@@ -37,15 +43,20 @@ async def backup(store: Store, path: Path, *, force: bool = False) -> Mapping[st
     async with store.reading(snapshot=True, seconds=TRANSFER_SECONDS) as connection:
         columns = await connection.run_sync(_columns)
         header = portable.Header(revision=store.revision, created=store.clock.time(), tables=columns)
+        total = await _count(connection, columns) if progress else None
         with portable.writing(path, header, force=force) as writer:
+            told = _Told(progress, "Writing", total)
             for name, names in columns.items():
                 query: Any = select(*map(column, names)).select_from(table(name))
                 async for row in await connection.stream(query):
                     writer.add(name, tuple(row))
+                    told.add(1)
         return writer.rows
 
 
-async def restore(store: Store, path: Path, *, force: bool = False) -> Mapping[str, int]:
+async def restore(
+    store: Store, path: Path, *, force: bool = False, progress: Progress | None = None
+) -> Mapping[str, int]:
     """Replace what the store holds by the backup, in one transaction; return the rows of each table.
 
     The store must be open with its schema up to date. BackupError when the file is damaged, or when the store
@@ -55,17 +66,44 @@ async def restore(store: Store, path: Path, *, force: bool = False) -> Mapping[s
     _check(header, path)
     # The whole file is read before anything is touched: damage at its end is found here.
     rows = dict.fromkeys(header.tables, 0)
+    told = _Told(progress, "Checking", None)
     for name, _ in portable.read_rows(path, header):
         rows[name] += 1
+        told.add(1)
     async with store.writing(seconds=TRANSFER_SECONDS) as connection:
         if not force and (full := await _first_full(connection)):
             reason = f"the store {store.where} holds rows already ({full}); give --force to replace them"
             raise BackupError(where=path, reason=reason)
         for known in reversed(metadata.sorted_tables):
             await connection.execute(delete(known))
+        told = _Told(progress, "Restoring", sum(rows.values()))
         for name, batch in _batches(portable.read_rows(path, header)):
             await connection.execute(insert(metadata.tables[name]), batch)
+            told.add(len(batch))
     return rows
+
+
+@dataclass(slots=True)
+class _Told:
+    """Counts rows and tells of them a batch at a time: a row costs less than telling of it."""
+
+    progress: Progress | None
+    doing: str
+    total: int | None
+    done: int = 0
+    next: int = _BATCH
+
+    def add(self, rows: int) -> None:
+        self.done += rows
+        if self.progress is not None and self.done >= self.next:
+            self.next = self.done + _BATCH
+            self.progress(self.doing, self.done, self.total)
+
+
+async def _count(connection: AsyncConnection, tables: Iterable[str]) -> int:
+    """Return the rows of all tables."""
+    counts = [(await connection.execute(select(func.count()).select_from(table(name)))).scalar_one() for name in tables]
+    return sum(counts)
 
 
 def _columns(connection: Connection) -> dict[str, Sequence[str]]:

@@ -42,6 +42,12 @@ def prepare(database: Path) -> str | None:
     return warning
 
 
+def identity(path: Path) -> tuple[int, int]:
+    """Return what tells this file from another of the same name; OSError when it is gone."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
 def _guard_folder(folder: Path, database: Path) -> str | None:
     found = folder.stat()
     mode = stat.S_IMODE(found.st_mode)

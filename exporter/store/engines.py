@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from exporter.databases import drivers
 from exporter.errors import StoreError
 
 if TYPE_CHECKING:
@@ -33,8 +34,15 @@ def create(url: URL) -> AsyncEngine:
     shared: dict[str, Any] = {"pool_size": 5, "max_overflow": 5, "pool_recycle": 1800}
     shared |= {"pool_timeout": OPERATION_SECONDS}
     if dialect == "postgresql":
-        return create_async_engine(url, connect_args=_POSTGRESQL, **shared)
-    return create_async_engine(url, connect_args=_MYSQL, isolation_level="READ COMMITTED", **shared)
+        # asyncpg itself reads the URL, with libpq's parameters such as sslmode in it.
+        dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+        async def connect(*_: object, **__: object) -> Any:
+            return await drivers.module("store", dialect).connect(dsn=dsn, **_POSTGRESQL)
+
+        return create_async_engine(url.set(query={}), async_creator=connect, **shared)
+    arguments = {**_MYSQL, **drivers.mysql_parameters("store", url)}
+    return create_async_engine(url.set(query={}), connect_args=arguments, isolation_level="READ COMMITTED", **shared)
 
 
 _MILLISECONDS = f"{OPERATION_SECONDS * 1000:.0f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -13,7 +14,7 @@ from exporter.databases.urls import async_url, dialect_of
 from exporter.databases.urls import where as place
 from exporter.errors import StoreError
 from exporter.store import engines, schema
-from exporter.store.directory import DirectoryLock, prepare
+from exporter.store.directory import DirectoryLock, identity, prepare
 from exporter.store.session import transaction
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ class Store:
         self.clock = clock
         self.revision: str | None = None
         """The schema found in the store; None while it is empty."""
+        self.new = False
+        """Whether it was empty when it was opened, and was made then."""
         self._lock = lock
+        self._file: tuple[Path, tuple[int, int]] | None = None
         self._writers = asyncio.Lock()
 
     @classmethod
@@ -61,6 +65,9 @@ class Store:
         store = cls(engines.create(url), _where(url), clock, lock)
         try:
             await store._begin(folder, upgrade=upgrade)
+            if folder is not None and os.name == "posix":
+                path = Path(url.database or "")
+                store._file = path, identity(path)
         except BaseException:
             await store.close()
             raise
@@ -79,6 +86,7 @@ class Store:
     @contextlib.asynccontextmanager
     async def writing(self, *, seconds: float = engines.OPERATION_SECONDS) -> AsyncIterator[AsyncConnection]:
         """Give a transaction that is on disk when the block has ended without an error; else StoreError."""
+        self._check_place()
         async with contextlib.AsyncExitStack() as stack:
             if self.dialect == "sqlite":
                 # Writers of one process take turns here: SQLite's own waiting is polling and has no order.
@@ -93,6 +101,7 @@ class Store:
         self, *, snapshot: bool = False, seconds: float = engines.OPERATION_SECONDS
     ) -> AsyncIterator[AsyncConnection]:
         """Give a transaction that only reads; with `snapshot` all its statements see the same moment."""
+        self._check_place()
         options: dict[str, object] = dict(engines.READS)
         if snapshot and self.dialect != "sqlite":
             options["isolation_level"] = "REPEATABLE READ"
@@ -110,6 +119,20 @@ class Store:
             yield
         finally:
             self._writers.release()
+
+    def _check_place(self) -> None:
+        """Raise StoreError for a file that was deleted or replaced: it takes writes that nobody will ever read."""
+        if self._file is None:
+            return
+        path, opened = self._file
+        try:
+            there = identity(path) == opened
+        except OSError:
+            there = False
+        if not there:
+            raise StoreError(
+                where=self.where, reason="its file was deleted or replaced while in use; restart Watchbridge"
+            )
 
     async def _begin(self, folder: Path | None, *, upgrade: bool) -> None:
         async with self.reading() as connection:
@@ -129,6 +152,7 @@ class Store:
             if guard is not None:
                 guard.release()
         before, self.revision = self.revision, schema.HEAD
+        self.new = before is None
         LOG.info("the store has a new schema", extra={"fields": {"from": before or "empty", "to": schema.HEAD}})
 
 

@@ -20,6 +20,8 @@ OFFSET = 0.5
 DEFAULT_TIMEOUT = 10.0
 LOWEST_TIMEOUT, HIGHEST_TIMEOUT = 0.1, 120.0
 IN_FLIGHT = 64
+PIECE = 256 * 1024
+"""Bytes that are handed to the transport at once."""
 _OVERTIME = 0.4
 """Seconds after the scrape's own deadline at which Prometheus is told instead of kept waiting."""
 
@@ -66,7 +68,21 @@ class Metrics:
             return problem(400, str(error))
         except TimeoutError:
             return problem(503, f"The scrape did not end within {timeout:g} s.", {hdrs.RETRY_AFTER: "1"})
-        headers = {hdrs.CONTENT_TYPE: answer.content_type, hdrs.VARY: "Accept, Accept-Encoding"}
+        headers: dict[str, str] = {hdrs.CONTENT_TYPE: answer.content_type, hdrs.VARY: "Accept, Accept-Encoding"}
         if answer.content_encoding:
             headers[hdrs.CONTENT_ENCODING] = answer.content_encoding
-        return web.Response(body=answer.body, headers=headers)
+        if len(answer.body) <= PIECE or request.method != hdrs.METH_GET:
+            return web.Response(body=answer.body, headers=headers)
+        return await _in_pieces(request, answer.body, headers)
+
+
+async def _in_pieces(request: web.Request, body: bytes, headers: dict[str, str]) -> web.StreamResponse:
+    """Send a large body without ever copying it whole, as joining it to its head would: a fifth of a scrape's CPU."""
+    response = web.StreamResponse(headers=headers)
+    response.content_length = len(body)
+    await response.prepare(request)
+    whole = memoryview(body)
+    for start in range(0, len(body), PIECE):
+        await response.write(whole[start : start + PIECE])
+    await response.write_eof()
+    return response

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/-/healthy", "/-/ready"})
 """Never asked for a user and never limited: an orchestrator that is refused here restarts us for nothing."""
+ANONYMOUS_PATHS = OPEN_PATHS | {"/health", "/healthz"}
+"""Never asked for a user: monitors that read a health document carry none. Limited, as they ask the store."""
 VERIFIED = web.RequestKey("verified", str)
 """Who asks, when it is proven: `user:NAME` or `certificate`. Absent: nobody proved anything."""
 
@@ -111,7 +113,7 @@ def admitting(access: WatchedAccess, clock: Clock) -> Middleware:
             return problem(429, "Too many requests: slow down.", {hdrs.RETRY_AFTER: str(int(wait) + 1)})
         if request.transport is not None and request.transport.get_extra_info("peercert"):
             request[VERIFIED] = "certificate"
-        if config.users:
+        if config.users and request.path not in ANONYMOUS_PATHS:
             given = credentials(request.headers.get(hdrs.AUTHORIZATION))
             try:
                 if given is None or not await users.admit(config.users, *given):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
 STATIC = {"/static/watchbridge.css": "text/css"}
 """Every file that is served, by path: nothing in a request ever becomes a file name."""
 _DAY = "public, max-age=86400"
-_STATES = {True: ("good", "read"), False: ("bad", "could not be read"), None: ("new", "not read yet")}
+_STATES = {
+    True: ("good", "read"),
+    False: ("bad", "could not be read"),
+    None: ("new", "not read yet: the next scrape does"),
+}
+_REASON_LIMIT = 500
+"""Characters of a reason that are shown; the log has all of it."""
 
 
 class Page:
@@ -53,17 +60,26 @@ def _table(sources: list[SourceState]) -> str:
         return "<p>No collector is configured.</p>"
     rows = "\n".join(_row(source) for source in sources)
     return (
-        '<table>\n<thead><tr><th scope="col">Collector</th><th scope="col">Source</th><th scope="col">Last read</th>'
-        f"</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+        '<table>\n<thead><tr><th scope="col">Collector</th><th scope="col">Source</th><th scope="col">State</th>'
+        f'<th scope="col">Last read</th></tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>'
     )
 
 
 def _row(source: SourceState) -> str:
     mark, word = _STATES[source.success]
+    if source.reason is not None:
+        word = f"{word}: {source.reason[:_REASON_LIMIT]}"
     return (
         f"<tr><td>{escape(source.collector)}</td><td>{escape(source.source)}</td>"
-        f'<td class="{mark}">{escape(word)}</td></tr>'
+        f'<td class="{mark}">{escape(word)}</td><td>{_time(source.read_at)}</td></tr>'
     )
+
+
+def _time(moment: float | None) -> str:
+    if moment is None:
+        return "never"
+    read = datetime.fromtimestamp(moment, UTC)
+    return f'<time datetime="{read:%Y-%m-%dT%H:%M:%SZ}">{read:%Y-%m-%d %H:%M:%S} UTC</time>'
 
 
 @cache

@@ -31,11 +31,17 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """A configured source on the landing page: `success` is None until it was read once."""
+    """A configured source on the landing page: `success` is None until it was read once.
+
+    `read_at` is when it was last read with success, in seconds since 1970, also by an earlier process; `reason` is
+    why it cannot be read, the sentence that is logged, without secrets.
+    """
 
     collector: str
     source: str
     success: bool | None = None
+    read_at: float | None = None
+    reason: str | None = None
 
 
 class Services(Protocol):

@@ -17,6 +17,7 @@ _BACKLOG = 128
 _RESOLVE_SECONDS = 5.0
 _ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """What a host without IPv6 (or IPv4) says to an address of the other family of a name like localhost."""
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
 
 Where = tuple[socket.AddressFamily, str]
 
@@ -27,7 +28,7 @@ async def listening_sockets(address: str) -> list[socket.socket]:
         host, port = split_address(address)
         where = await _resolve(host, port)
     except (ValueError, OSError) as error:
-        raise ListenError(address=address, reason=_reason(error)) from None
+        raise _refused(address, error) from None
     opened: list[socket.socket] = []
     absent: OSError | None = None
     for family, ip in where:
@@ -40,11 +41,11 @@ async def listening_sockets(address: str) -> list[socket.socket]:
                 continue
             for each in opened:
                 each.close()
-            raise ListenError(address=address, reason=_reason(error)) from None
+            raise _refused(address, error) from None
         if host is None:
             break
     if not opened:
-        raise ListenError(address=address, reason=_reason(absent))
+        raise _refused(address, absent)
     return opened
 
 
@@ -82,8 +83,17 @@ def _open(family: socket.AddressFamily, ip: str, port: int, *, dual: bool) -> so
     return opened
 
 
-def _reason(error: BaseException | None) -> str:
-    if isinstance(error, TimeoutError):
-        return "its name was not resolved in time"
-    strerror = getattr(error, "strerror", None)
-    return str(strerror or error).lower()
+def _refused(address: str, error: Exception | None) -> ListenError:
+    reason = str(getattr(error, "strerror", None) or error).lower()
+    mend = "free the address or choose another with `listen`"
+    number = getattr(error, "errno", None)
+    if isinstance(error, TimeoutError | socket.gaierror):
+        reason = "its name was not resolved in time" if isinstance(error, TimeoutError) else "its name is not known"
+        mend = "correct the name or give an IP address with `listen`"
+    elif number in _ABSENT:
+        reason = "this host does not have the address"
+        mend = "give one of its own, or :port for all of them, with `listen`"
+    elif number in _FORBIDDEN:
+        reason = "this user may not take the port"
+        mend = "choose one above 1023 with `listen`, or grant CAP_NET_BIND_SERVICE"
+    return ListenError(address=address, reason=reason, mend=mend)

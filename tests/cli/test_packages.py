@@ -16,7 +16,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
+from servers.programs import until
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -194,8 +196,12 @@ def test_a_missing_table_or_column_is_named(url: str, arguments: tuple[str, ...]
         pytest.param(("--stuck-after", "5"), "--stuck-after", id="bare number"),
         pytest.param(("--timezone", "Mars/Base"), "--timezone", id="zone"),
         pytest.param(("--status-column", ""), "--status-column", id="empty column"),
-        pytest.param(("registry",), "--config", id="source without configuration"),
+        pytest.param(("registry",), "'registry' is named, but no configuration", id="source without configuration"),
         pytest.param(("--interval", "0.5"), "--interval", id="interval"),
+        pytest.param(("--interval", "nan"), "--interval", id="interval that is no number"),
+        pytest.param(("--interval", "inf"), "--interval", id="endless interval"),
+        pytest.param(("--log-file", ""), "'--log-file'", id="empty log file"),
+        pytest.param(("--config", ""), "'--config'", id="empty configuration"),
         pytest.param(("--alert-email", "-oQ/tmp@x"), "--alert-email", id="address like an option"),
         pytest.param(("--alert-email", "a@b.example\nBcc: c@d.example"), "--alert-email", id="line break"),
     ],
@@ -258,7 +264,60 @@ def test_an_alert_is_mailed_by_the_mail_command(old: str, tmp_path: Path):
     subject = "[watchbridge] 333 packages of DATABASE_URL are stuck"
     assert sent.splitlines()[:3] == ["-s", subject, "admin@company.com"]
     assert re.search(r"(?m)^TOTAL +336 +333$", sent)
+    assert "--detailed" not in sent, "the mail holds the details"
     assert old not in sent
+
+
+def test_a_column_without_times_is_warned_of(old: str):
+    """Nothing would ever count as stuck: silence would look like health."""
+    done = run("--updated-column", "status", "--output", "json", DATABASE_URL=old)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["package_counts"]["TOTAL"] == 336
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("warning: DATABASE_URL: no package of the table 'packages' has a time that can be read")
+    assert "'status'" in line
+    assert "--updated-column" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ending"),
+    [
+        pytest.param((), "more than 10: add --detailed to see where\n", id="plain"),
+        pytest.param(("--detailed",), "more than 10\n", id="detailed"),
+    ],
+)
+def test_the_alert_does_not_point_at_what_is_shown_already(old: str, arguments: tuple[str, ...], ending: str):
+    assert run(*arguments, DATABASE_URL=old).stderr.endswith(ending)
+
+
+HANGS = "#!/bin/sh\n/bin/sleep 60 &\necho $$ $! > {note}.part; /bin/mv {note}.part {note}; wait\n"
+
+
+@pytest.mark.parametrize("watch", [(), ("--watch",)], ids=["once", "watch"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_what_ends_it_ends_the_mail_command_too(old: str, tmp_path: Path, name: str, watch: tuple[str, ...]):
+    """The program that hangs, and what that has started, are gone when we are."""
+    note, program = tmp_path / "note", tmp_path / "mail"
+    program.write_text(HANGS.format(note=note))
+    program.chmod(0o755)
+    variables = environment(DATABASE_URL=old, ALERT_EMAIL="admin@company.com", PATH=str(tmp_path))
+    with subprocess.Popen([*PROGRAM, *watch], env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
+        until(note.exists, 30, "the mail command")
+        started.send_signal(getattr(signal, name))
+        code = started.wait(timeout=30)
+        assert started.stderr is not None
+        assert b"Traceback" not in started.stderr.read()
+    assert code == (0 if watch else 130 if name == "SIGINT" else 128 + getattr(signal, name))
+    for pid in note.read_text().split():
+        until(lambda pid=int(pid): gone(pid), 10, "the end of the mail command")
+
+
+def gone(pid: int) -> bool:
+    """Return whether the process is dead, reaped or not."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_each_run_appends_a_line_to_the_log_file(old: str, tmp_path: Path):
@@ -294,6 +353,7 @@ def test_a_log_file_that_is_no_plain_file_is_refused_with_a_warning(url: str, tm
     done = run("--log-file", str(log), DATABASE_URL=url)
     assert done.returncode == 0
     assert f"warning: The log file {log} cannot be written" in done.stderr
+    assert done.stderr.endswith("choose another with --log-file or LOG_FILE.\n")
     assert "TOTAL" in done.stdout
     assert kind == "dangling symlink" or victim.read_text() == "untouched"
     assert kind != "dangling symlink" or not victim.exists()
@@ -494,3 +554,14 @@ def test_what_contradicts_the_configuration_exits_2(configuration: Path, argumen
     done = run(*arguments, "--config", str(configuration))
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("npm",)], ids=["all", "one"])
+def test_a_configuration_without_sources_says_so(tmp_path: Path, words: tuple[str, ...]):
+    """The file is named, and what to add to it; no source without a name is spoken of."""
+    path = tmp_path / "empty.yml"
+    path.write_text("log: {level: info}\n")
+    done = run(*words, "--config", str(path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"The configuration {path} has no package sources: add one below `packages`" in done.stderr
+    assert "''" not in done.stderr

@@ -82,6 +82,14 @@ def test_every_command_explains_itself(word: str) -> None:
         pytest.param(["serve", "--config", "missing.yml"], "missing.yml", id="a missing file"),
         pytest.param(["serve", "--web.listen-address", "here"], "wanted host:port", id="an address that is none"),
         pytest.param(["serve", "--web.telemetry-path", "metrics"], "wanted a path", id="a path that is none"),
+        pytest.param(["serve", "--web.telemetry-path", "/health"], "is taken", id="a path that is taken"),
+        pytest.param(["serve", "--web.telemetry-path", "/a b{c}"], "wanted a path", id="a path that is a pattern"),
+        pytest.param(["serve", "--web.config.file", "none.yml"], "cannot be read", id="no web configuration"),
+        pytest.param(
+            ["serve", "--web.listen-address", ":1", "--web.listen-address", "127.0.0.1:1"],
+            "listened on already",
+            id="an address twice",
+        ),
         pytest.param(["serve", "--log.level", "loud"], "'loud' is not one of", id="a level that is none"),
         pytest.param(["check-config"], "Missing argument", id="no file"),
         pytest.param(["store"], "Usage", id="no subcommand"),
@@ -104,6 +112,46 @@ def test_serve_refuses_a_bad_configuration_before_it_starts_anything(tmp_path: P
     assert "did you mean 'packages'" in done.stderr
     assert "w.yml:3" in done.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_serve_refuses_what_it_could_only_find_out_later(tmp_path: Path) -> None:
+    """A URL and a web configuration are told with their places; no store was made."""
+    (tmp_path / "w.yml").write_text(
+        "store: sqlite:///data/w.db\n"
+        "listen: [{web_config: nope.yml}]\n"
+        "databases: {d: {url: 'postgres//u:canary@h/d'}}\n"
+    )
+    for word, status in (("serve", 2), ("check-config", 1)):
+        options = ["--config"] if word == "serve" else []
+        done = run(word, *options, "w.yml", cwd=tmp_path)
+        assert done.returncode == status
+        assert "w.yml:2:23: listen[0].web_config: cannot be used" in done.stderr
+        assert "w.yml:3:22: databases.d.url: the URL is not usable: it has no scheme" in done.stderr
+        assert "canary" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_password_that_is_not_encoded_is_not_shown(tmp_path: Path) -> None:
+    """Whichever command is given it."""
+    done = run("packages", cwd=tmp_path, DATABASE_URL="postgresql://adm:s3cr@3tpw@127.0.0.1:1/postgres")
+    assert done.returncode == 2
+    assert "as %40" in done.stderr
+    assert not [part for part in ("s3cr", "3tpw") if part in done.stderr]
+
+
+def test_serve_takes_the_words_of_other_exporters(tmp_path: Path) -> None:
+    """A unit that was written for one starts; it fails here for its address alone."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        flags = ["--log.level=warn", "--log.format=logfmt", f"--web.listen-address={address}"]
+        done = run("serve", *flags, cwd=tmp_path, XDG_STATE_HOME=str(tmp_path))
+    assert done.returncode == 3
+    assert done.stderr == (
+        f"watchbridge: Watchbridge cannot listen on {address}: address already in use;"
+        " free the address or choose another with --web.listen-address.\n"
+    )
 
 
 def test_serve_says_when_it_cannot_have_its_address(tmp_path: Path) -> None:

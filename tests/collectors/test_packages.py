@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from servers.engines import FileDatabase
 from servers.programs import until
 
-from exporter.collectors.packages import STATUSES, Options, StatusReading, _Reader, read
+from exporter.clock import SystemClock
+from exporter.collectors.packages import STATUSES, Options, StatusReading, _Reader, _source, read, timeless
 from exporter.collectors.packages.readings import complete
 from exporter.config.options import Duration
 from exporter.databases import open_database, options_from_url
@@ -184,6 +186,52 @@ async def test_infinite_times_are_unknown(postgres: PostgreSQL) -> None:
     await database.close()
 
 
+@pytest.mark.parametrize("type_", ["TIMESTAMP", "TIMESTAMPTZ", "DATE"])
+async def test_a_year_that_python_cannot_hold_costs_only_itself(postgres: PostgreSQL, type_: str) -> None:
+    """PostgreSQL's calendar is longer: such a time is unknown, and the other statuses are read."""
+    url = postgres.create_database()
+    postgres.execute(
+        f"CREATE TABLE packages (status TEXT, updated_at {type_});"
+        "INSERT INTO packages VALUES ('Approved', '0044-03-15 BC'), ('Downloaded', '29427-01-01'),"
+        " ('Security Scanned', 'infinity'), ('Pending Approval', '2026-03-01');"
+        "GRANT ALL ON packages TO PUBLIC",
+        url.rpartition("/")[2],
+    )
+    database = open_database("registry", options_from_url(url))
+    found = by_status(await read(database, options(), NOON))
+    await database.close()
+    assert found["Approved"] == StatusReading("Approved", 1, 1)
+    assert found["Downloaded"] == StatusReading("Downloaded", 1, 0)
+    assert found["Security Scanned"] == StatusReading("Security Scanned", 1, 0)
+    march = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
+    assert found["Pending Approval"] == StatusReading("Pending Approval", 1, 1, march, march)
+
+
+@pytest.mark.parametrize("value", ["'NaN'", "'Infinity'", "1e300", "-1e300"])
+async def test_a_number_that_is_no_moment_is_unknown(postgres: PostgreSQL, value: str) -> None:
+    """Not a timestamp of the year 10^292 on a dashboard."""
+    url = postgres.create_database()
+    postgres.execute(
+        "CREATE TABLE packages (status TEXT, updated_at DOUBLE PRECISION);"
+        f"INSERT INTO packages VALUES ('Approved', {value}); GRANT ALL ON packages TO PUBLIC",
+        url.rpartition("/")[2],
+    )
+    database = open_database("registry", options_from_url(url))
+    found = by_status(await read(database, options(), NOON))["Approved"]
+    await database.close()
+    assert (found.count, found.oldest, found.newest) == (1, None, None)
+
+
+async def test_text_that_is_no_utf8_costs_only_its_own_label(tmp_path: Path) -> None:
+    """SQLite keeps whatever bytes it was given."""
+    engine = FileDatabase(tmp_path)
+    made(engine, "(1, CAST(x'ff41fe' AS TEXT), NULL), (2, 'Approved', NULL)")
+    database = open_database("registry", options_from_url(engine.url))
+    found = by_status(await read(database, options(), NOON))
+    await database.close()
+    assert (found["Approved"].count, found["\ufffdA\ufffd"].count) == (1, 1)
+
+
 async def test_names_may_be_anything(engine: EmptyDatabase, database: Database) -> None:
     """Reserved words, spaces, quotes and upper case are quoted by the dialect, never by hand."""
     quote = "`" if engine.dialect == "mysql" else '"'
@@ -280,11 +328,34 @@ async def test_a_table_that_changes_is_looked_at_anew(engine: EmptyDatabase, dat
     reader = _Reader(database, options())
     made(engine, "(1, 'Approved', NULL)")
     assert by_status(await reader.read(NOON, 0.0))["Approved"].count == 1
+    engine.execute("ALTER TABLE packages RENAME COLUMN updated_at TO changed_at")
+    with pytest.raises(ColumnMissingError, match="did you mean 'changed_at'"):
+        await reader.read(NOON, 0.0)
+    engine.execute("ALTER TABLE packages RENAME COLUMN changed_at TO updated_at")
+    assert by_status(await reader.read(NOON, 0.0))["Approved"].count == 1
     engine.execute("DROP TABLE packages")
     with pytest.raises(TableMissingError):
         await reader.read(NOON, 0.0)
     made(engine, "(1, 'Approved', NULL), (2, 'Approved', NULL)")
     assert by_status(await reader.read(NOON, 0.0))["Approved"].count == 2
+
+
+async def test_a_column_that_gets_another_type_costs_no_read(postgres: PostgreSQL) -> None:
+    """A statement that was prepared for the old type is made anew within the same read."""
+    url = postgres.create_database()
+    name = url.rpartition("/")[2]
+    postgres.execute(
+        "CREATE TABLE packages (status VARCHAR(20), updated_at TIMESTAMP);"
+        "INSERT INTO packages VALUES ('Approved', '2026-03-01 11:00:00'); GRANT ALL ON packages TO PUBLIC",
+        name,
+    )
+    database = open_database("registry", options_from_url(url))
+    reader = _Reader(database, options())
+    for change in ("status TYPE TEXT", "updated_at TYPE TIMESTAMPTZ USING updated_at AT TIME ZONE 'UTC'"):
+        await reader.read(NOON, 0.0)
+        postgres.execute(f"ALTER TABLE packages ALTER COLUMN {change}", name)
+        assert by_status(await reader.read(NOON, 0.0))["Approved"].oldest == NOON - HOUR
+    await database.close()
 
 
 async def test_terminal_statuses_are_counted_only_so_often(engine: EmptyDatabase, database: Database) -> None:
@@ -343,3 +414,45 @@ def test_what_a_terminal_status_holds_is_never_stuck() -> None:
     """Whatever the database says of it."""
     found = complete([StatusReading("Published", 3, 3)], options())
     assert by_status(found)["Published"].stuck == 0
+
+
+TIMELESS = (StatusReading("Approved", 3), StatusReading("Published", 0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "readings", "warns"),
+    [
+        pytest.param({}, TIMELESS, True, id="rows without a time"),
+        pytest.param({}, (*TIMELESS, StatusReading("x", 1, 0, 1.0, 1.0)), False, id="one time is enough"),
+        pytest.param({}, (StatusReading("Approved", 0),), False, id="no rows"),
+        pytest.param({"updated_at": None}, TIMELESS, False, id="no column named"),
+        pytest.param({"query": "SELECT 1"}, TIMELESS, False, id="a query may know no times"),
+    ],
+)
+def test_rows_without_any_time_are_doubted(
+    changes: dict[str, object],
+    readings: tuple[StatusReading, ...],
+    warns: bool,  # noqa: FBT001
+) -> None:
+    assert (timeless(options(**changes), readings) is not None) is warns
+
+
+async def test_a_column_without_times_is_logged_once_until_it_changes(
+    engine: EmptyDatabase, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, not at each scrape; and again when it was mended and breaks anew."""
+    made(engine, "(1, 'Approved', NULL)")
+    source = _source("npm", options(), database, SystemClock())
+
+    async def read_twice() -> int:
+        await source.read()
+        await source.read()
+        return sum("has a time that can be read" in record.getMessage() for record in caplog.records)
+
+    assert await read_twice() == 1
+    engine.execute("UPDATE packages SET updated_at = '2026-03-01 11:00:00'")
+    assert await read_twice() == 1
+    engine.execute("UPDATE packages SET updated_at = NULL")
+    assert await read_twice() == 2
+    (record, _) = caplog.records
+    assert record.fields == {"collector": "packages", "source": "npm"}

@@ -55,6 +55,60 @@ def test_all_mistakes_are_told_at_once_first_line_first(tmp_path):
     assert str(caught.value).splitlines() == list(caught.value.problems)
 
 
+def _places(text):
+    with pytest.raises(config.InvalidConfigurationError) as caught:
+        config.parse(text, name="f", environ={})
+    return [problem.split(": ")[1] for problem in caught.value.problems]
+
+
+GOOD = "url: 'sqlite:////srv/a.db'"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            f"log: {{level: loud}}\ndatabases: {{a: {{{GOOD}}}}}\npackages: {{n: {{database: b}}}}\n",
+            ["log.level", "packages.n.database"],
+            id="a wrong word elsewhere",
+        ),
+        pytest.param(
+            f"databases: {{a: {{{GOOD}, row_limit: 0}}}}\npackages: {{n: {{database: a}}, m: {{database: b}}}}\n",
+            ["databases.a.row_limit", "packages.m.database"],
+            id="a database with a mistake is a database",
+        ),
+        pytest.param(
+            "databases: {a: {url_file: /no/file}}\npackages: {n: {database: a, timezone: Mars}}\n",
+            ["databases.a.url_file", "packages.n.timezone"],
+            id="a secret that cannot be read",
+        ),
+        pytest.param(
+            "databases: [a]\npackages: {n: {database: b, timezone: Mars}}\n",
+            ["databases", "packages.n.timezone"],
+            id="nobody knows what a list of databases means",
+        ),
+        pytest.param(
+            f"database: {{a: {{{GOOD}}}}}\npackages: {{n: {{database: b, timezone: Mars}}}}\n",
+            ["unknown key 'database'; did you mean 'databases'?", "packages.n.timezone"],
+            id="a typing error in a section's word",
+        ),
+        pytest.param(
+            "listen: [{address: here}, {address: ':1', serve: [all]}, {address: ':2', serve: [api, api]}]\n",
+            ["listen[0].address", "listen[1].serve[0]", "listen[2].serve"],
+            id="each listener",
+        ),
+        pytest.param(
+            "store: {path: x}\nlog: [x]\nemail: 5\nlisten: {}\npackages: {n: {database: b}}\n",
+            ["store", "log", "email", "listen", "packages.n.database"],
+            id="whole sections",
+        ),
+    ],
+)
+def test_a_mistake_hides_no_other(text, expected):
+    """What is right in itself is held against the rest, and nothing is told that only another mistake caused."""
+    assert _places(text) == expected
+
+
 def test_at_most_a_hundred_mistakes_are_told():
     """A thousand unknown keys make a short message."""
     text = "".join(f"key{number}: 1\n" for number in range(1000))

@@ -88,9 +88,13 @@ def test_the_schema_command_prints_a_schema():
             {"yaml", "jsonschema", "aiohttp", "sqlalchemy", "alembic"},
         ),
         ("from exporter import config; config.parse('', name='f')", {"aiohttp", "sqlalchemy", "alembic"}),
+        (
+            "from exporter import config; config.parse('databases: {d: {url: postgresql://h/d}}', name='f')",
+            {"aiohttp", "sqlalchemy", "alembic", "asyncpg"},
+        ),
         ("import exporter.config.options, exporter.config.words", {"yaml", "jsonschema"}),
     ],
-    ids=["defaults", "schema", "a file", "options"],
+    ids=["defaults", "schema", "a file", "a URL", "options"],
 )
 def test_nothing_is_imported_that_is_not_used(program, unwanted):
     """Reading options opens no door to the web framework or the database driver."""

@@ -68,3 +68,45 @@ def test_a_configuration_cannot_be_changed():
         found.databases["other"] = found.databases["registry"]
     with pytest.raises(AttributeError):
         found.log.level = "debug"
+
+
+SOURCE = "databases: {{d: {{url: 'sqlite:////srv/a.db'}}}}\npackages: {{n: {{database: d, {0}}}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("terminal: [Rejectd]", "terminal[0]: 'Rejectd' is none of the `statuses`; did you mean 'Rejected'?"),
+        ("terminal: [rejected]", "terminal[0]: 'rejected' is none of the `statuses`; did you mean 'Rejected'?"),
+        (
+            "stuck_after: {Aproved: 1h}",
+            "stuck_after.Aproved: 'Aproved' is none of the `statuses`; did you mean 'Approved'?",
+        ),
+        ("stuck_after: {Approved: 1h, default: 2h}", None),
+        ("statuses: [new], terminal: [done], stuck_after: {done: 1h, queued: 1h}", None),
+        (
+            "table: public.packages",
+            "table: 'public.packages' is one name: write schema: public and table: packages if you mean two",
+        ),
+        ("query: SELECT 1", None),
+        (
+            "query: SELECT 1, stuck_after: 2h",
+            "stuck_after: is not used beside a whole query, whose column `stuck` counts: leave it out",
+        ),
+    ],
+)
+def test_what_is_hardly_meant_is_a_warning(text, expected):
+    """A status that no row will have, and what the source does not look at, is told; the configuration is used."""
+    found = config.parse(SOURCE.format(text), name="f", environ={})
+    told = [warning.partition(": packages.n.")[2] for warning in found.warnings]
+    assert told == ([] if expected is None else [expected])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["listen: [{address: ':1'}, {address: ':2'}]", "listen: [{address: ':0'}, {address: ':0'}]"],
+    ids=["other ports", "any free port"],
+)
+def test_several_listeners_are_fine(text):
+    """Only what cannot be had twice is a mistake."""
+    assert len(config.parse(text, name="f", environ={}).listen) == 2

@@ -107,7 +107,13 @@ def test_a_secret_file_that_cannot_be_read_is_a_mistake(tmp_path, make, sentence
         ("sqlite:////srv/a.db", set()),
         ("postgresql://u@h/d", set()),
         ("mysql://u:a%40b@h/d", {"mysql://u:a%40b@h/d", "a%40b", "a@b"}),
-        ("mysql://u:a@b@h/d", {"mysql://u:a@b@h/d", "a@b"}),
+        ("mysql://u:a@b@h/d", {"mysql://u:a@b@h/d", "a@b", "a", "b"}),
+        ("mysql://u:a/b@h/d", {"mysql://u:a/b@h/d", "a/b"}),
+        ("mysql://u:a#b@h/d?token=t", {"mysql://u:a#b@h/d?token=t", "a#b", "t"}),
+        ("mysql://u:[a@h/d", {"mysql://u:[a@h/d", "[a"}),
+        ("mysql://u:a@h/d?x=y@z", {"mysql://u:a@h/d?x=y@z", "a@h/d?x=y", "a", "h/d?x=y"}),
+        ("postgres//u:a@h/d", {"postgres//u:a@h/d", "a"}),
+        ("sqlite:////srv/a:b@c.db", set()),
         ("postgresql://h/d?password=pw", {"postgresql://h/d?password=pw", "pw"}),
         ("https://chat.example/hook/abc", {"https://chat.example/hook/abc"}),
         ("http://[bad", {"http://[bad"}),
@@ -117,3 +123,13 @@ def test_what_must_never_be_shown(text, expected):
     """The whole text and the passwords in it are secrets, unless it is a database's URL without one."""
     assert parts(text) == expected
     assert is_secret(text) is bool(expected)
+
+
+def test_a_mistake_in_a_secret_that_stands_in_a_file_is_told_where_the_file_is_named(folder):
+    """The reader is led to the key that is there."""
+    (folder / "url").write_text("postgresql://u:pw-one@h\n")
+    with pytest.raises(config.InvalidConfigurationError) as caught:
+        _load(folder, "databases: {d: {url_file: url}}")
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{folder}/c.yml:1:27: databases.d.url_file: the URL is not usable: it names no database")
+    assert "pw-one" not in problem

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -245,6 +247,50 @@ async def test_a_network_that_swallows_everything_does_not_hang_us(
     begun = time.monotonic()
     await database.close()
     assert time.monotonic() - begun < 3
+
+
+async def test_many_dead_connections_are_closed_at_once(
+    postgres: PostgreSQL, tcp_proxy: Callable[[int], TcpProxy]
+) -> None:
+    """A program that ends does not wait for peers that will never say goodbye."""
+    proxy = tcp_proxy(postgres.port)
+    databases = [
+        opened(proxy.url(postgres.create_database()), pool=PoolOptions(size=2, timeout=Duration(1.0))) for _ in range(5)
+    ]
+    await asyncio.gather(*(database.fetch(sa.text("SELECT 1")) for database in databases for _ in range(2)))
+    proxy.mode = "blackhole"
+    begun = time.monotonic()
+    await asyncio.gather(*(database.close() for database in databases))
+    assert time.monotonic() - begun < 3
+
+
+async def test_a_name_server_that_hangs_costs_only_its_own_database(
+    postgres: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Look-ups cannot be cut off; they are bounded, and leave the threads that all parts share alone."""
+    answer, look_up = threading.Event(), socket.getaddrinfo
+
+    def hang(host: str, *rest: object, **named: object) -> object:
+        if host == "db.hang.example":
+            answer.wait(20)
+            raise socket.gaierror(-2, "unknown")
+        return look_up(host, *rest, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    hung = [opened(f"postgresql://u:p@db.hang.example/{n}", connect_timeout=Duration(0.2)) for n in range(20)]
+    try:
+        for _ in range(3):
+            for failed in await asyncio.gather(
+                *(one.fetch(sa.text("SELECT 1")) for one in hung), return_exceptions=True
+            ):
+                assert isinstance(failed, DatabaseUnreachableError)
+        healthy = opened(postgres.create_database().replace("127.0.0.1", "localhost"))
+        assert (await healthy.fetch(sa.text("SELECT 1"))).rows[0][0] == 1
+        await healthy.close()
+        assert len([thread for thread in threading.enumerate() if thread.name.startswith("resolve")]) <= 42
+    finally:
+        answer.set()
+        await asyncio.gather(*(one.close() for one in hung))
 
 
 async def test_a_reset_connection_is_replaced_without_an_error(

@@ -41,10 +41,11 @@ def rows_of(url: str, new: dict[tuple[str, str], float] | None = None) -> dict[t
 
 
 def test_upgrade_says_what_is_there(url: str) -> None:
-    """An upgrade makes or leaves the schema and says which one it is, on standard error."""
-    for _ in range(2):
+    """An upgrade makes or leaves the schema and says which one it is, and when the store is new, on standard error."""
+    for beginning in ("Made a new store, where there was none: ", "The store "):
         result = run("upgrade", "--store", url)
         assert (result.exit_code, result.stdout) == (0, "")
+        assert result.stderr.startswith(beginning)
         assert "has the schema 0001." in result.stderr
         assert "password" not in result.stderr
 

@@ -55,10 +55,10 @@ async def status(session, url, header=None):
         return response.status
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/", "/health", "/healthz", "/static/watchbridge.css", "/nothing"])
+@pytest.mark.parametrize("path", ["/metrics", "/", "/health/", "/healthz/x", "/static/watchbridge.css", "/nothing"])
 async def test_with_users_everything_needs_one_of_them(serve, config, path):
     (url,) = await serve(web_config=config)
-    expected = 404 if path == "/nothing" else 200
+    expected = 200 if path in ("/metrics", "/", "/static/watchbridge.css") else 404
     async with aiohttp.ClientSession() as session:
         assert await status(session, url + path) == 401
         assert await status(session, url + path, basic("alice:wonderland")) == expected
@@ -68,11 +68,23 @@ async def test_with_users_everything_needs_one_of_them(serve, config, path):
         assert await status(session, url + path, "Basic !!!") == 401
 
 
-@pytest.mark.parametrize("path", ["/-/healthy", "/-/ready"])
-async def test_orchestrators_need_no_user(serve, config, path):
+@pytest.mark.parametrize("path", ["/-/healthy", "/-/ready", "/health", "/healthz"])
+async def test_orchestrators_and_monitors_need_no_user(serve, config, path):
+    """Nor are they refused for credentials that are wrong: nobody looks at them."""
     (url,) = await serve(web_config=config)
     async with aiohttp.ClientSession() as session:
         assert await status(session, url + path) == 200
+        assert await status(session, url + path, basic("mallory:wrong")) == 200
+
+
+@pytest.mark.parametrize(("path", "limited"), [("/-/healthy", False), ("/-/ready", False), ("/health", True)])
+async def test_only_what_asks_the_store_is_limited(serve, config, path, limited):
+    """An orchestrator is never refused; a flood of health documents is."""
+    config.write_text(config.read_text() + "rate_limit: {burst: 2, interval: 1h}\n")
+    (url,) = await serve(web_config=config)
+    async with aiohttp.ClientSession() as session:
+        found = [await status(session, url + path) for _ in range(4)]
+    assert found == ([200, 200, 429, 429] if limited else [200] * 4)
 
 
 async def test_a_user_taken_out_of_the_file_is_out(serve, services, config, hashed, monkeypatch):

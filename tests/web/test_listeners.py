@@ -82,8 +82,16 @@ async def test_a_busy_address_is_an_error_that_names_it_and_keeps_no_other(servi
 
 
 async def test_a_name_that_does_not_resolve_is_an_error_that_names_it(services):
-    with pytest.raises(ListenError, match=r"nowhere\.invalid:0"):
+    with pytest.raises(ListenError, match=r"nowhere\.invalid:0: its name .*; correct the name or give an IP address"):
         await Web([ListenerOptions(address="nowhere.invalid:0")], services).start()
+
+
+async def test_an_address_of_another_host_is_told_as_such(services):
+    """192.0.2.0/24 is for documentation (RFC 5737): no host has it, and nothing can be freed there."""
+    with pytest.raises(ListenError, match=r"192\.0\.2\.1:0: this host does not have the address; give one") as caught:
+        await Web([ListenerOptions(address="192.0.2.1:0")], services).start()
+    assert "with `listen`" in str(caught.value)
+    assert "with --web.listen-address" in str(caught.value.by_flag())
 
 
 async def test_an_address_is_free_again_at_once(services):

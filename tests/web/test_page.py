@@ -28,7 +28,7 @@ class Strict(HTMLParser):
         assert self.stack.pop() == tag
 
 
-async def read(url):
+async def read_page(url):
     async with aiohttp.request("GET", url) as response:
         assert response.status == 200
         assert response.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -37,7 +37,7 @@ async def read(url):
 
 async def test_the_page_is_whole_html_and_every_link_of_it_is_answered(serve):
     (url,) = await serve()
-    text = await read(url)
+    text = await read_page(url)
     page = Strict()
     page.feed(text)
     assert text.startswith("<!DOCTYPE html>")
@@ -53,17 +53,57 @@ async def test_the_page_is_whole_html_and_every_link_of_it_is_answered(serve):
                     assert response.status == 200
 
 
-@pytest.mark.parametrize(("success", "words"), [(True, "read"), (False, "could not be read"), (None, "not read yet")])
-async def test_the_page_tells_how_each_source_is(serve, services, success, words):
-    services.listed = (SourceState("packages", "npm", success=success),)
+@pytest.mark.parametrize(
+    ("state", "words", "read"),
+    [
+        pytest.param({"success": True, "read_at": 1705307400.9}, "read", "2024-01-15 08:30:00 UTC", id="read"),
+        pytest.param(
+            {"success": False, "read_at": 0.0, "reason": "it is down: look"},
+            "could not be read: it is down: look",
+            "1970-01-01 00:00:00 UTC",
+            id="was read before",
+        ),
+        pytest.param({"success": False, "reason": "gone"}, "could not be read: gone", "never", id="never read"),
+        pytest.param({}, "not read yet: the next scrape does", "never", id="new"),
+        pytest.param(
+            {"read_at": 0.0},
+            "not read yet: the next scrape does",
+            "1970-01-01 00:00:00 UTC",
+            id="read before the start",
+        ),
+    ],
+)
+async def test_the_page_tells_how_each_source_is_and_when_it_was_read(serve, services, state, words, read):
+    services.listed = (SourceState("packages", "npm", **state),)
     (url,) = await serve()
-    assert re.search(rf"<td>packages</td><td>npm</td>\s*<td class=\"\w+\">{words}</td>", await read(url))
+    text = re.sub(r"</?time[^>]*>", "", await read_page(url))
+    assert re.search(rf"<td>packages</td><td>npm</td>\s*<td class=\"\w+\">{words}</td><td>{read}</td>", text)
+
+
+async def test_times_can_be_read_by_machines(serve, services):
+    services.listed = (SourceState("packages", "npm", success=True, read_at=1705307400.9),)
+    (url,) = await serve()
+    assert '<time datetime="2024-01-15T08:30:00Z">' in await read_page(url)
+
+
+async def test_the_page_says_what_this_is(serve):
+    (url,) = await serve()
+    assert "shows it to Prometheus as\nmetrics" in await read_page(url)
+
+
+async def test_a_reason_is_text_and_bounded(serve, services):
+    services.listed = (SourceState("packages", "npm", success=False, reason="<b>" + "x" * 10_000),)
+    (url,) = await serve()
+    text = await read_page(url)
+    assert "&lt;b&gt;xxx" in text
+    assert "<b>" not in text
+    assert len(text) < 4000
 
 
 async def test_names_of_sources_are_text_and_never_markup(serve, services):
     services.listed = (SourceState("packages", "<script>alert(1)</script>\"'&${version}"),)
     (url,) = await serve()
-    text = await read(url)
+    text = await read_page(url)
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#x27;&amp;${version}" in text
 
@@ -71,7 +111,7 @@ async def test_names_of_sources_are_text_and_never_markup(serve, services):
 async def test_without_sources_the_page_says_so(serve, services):
     services.listed = ()
     (url,) = await serve()
-    assert "No collector is configured." in await read(url)
+    assert "No collector is configured." in await read_page(url)
 
 
 async def test_the_style_follows_the_reader_and_fetches_nothing(serve):

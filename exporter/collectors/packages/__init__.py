@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from exporter.collectors.packages.options import STATUSES, Options
 from exporter.collectors.packages.readings import StatusReading, complete
+from exporter.errors import (
+    DatabaseError,
+    DatabaseRefusedError,
+    DatabaseUnreachableError,
+    PoolTimeoutError,
+    RowLimitError,
+    StatementTimeoutError,
+)
 from exporter.labels import normalised
 from exporter.model import Family, Labels, Samples, Source
 
@@ -17,7 +26,18 @@ if TYPE_CHECKING:
     from exporter.databases.database import Database
     from exporter.model import Clock, Parts
 
-__all__ = ["FAMILIES", "STATUSES", "Options", "StatusReading", "read", "sources"]
+__all__ = ["FAMILIES", "STATUSES", "Options", "StatusReading", "read", "sources", "timeless"]
+
+log: Final = logging.getLogger(__name__)
+
+UNCHANGED: Final = (
+    DatabaseUnreachableError,
+    DatabaseRefusedError,
+    PoolTimeoutError,
+    RowLimitError,
+    StatementTimeoutError,
+)
+"""Errors that say nothing of the table."""
 
 _LABELS: Final = ("source", "status")
 COUNT = Family("watchbridge_packages", "gauge", "Packages in a status.", _LABELS, data_label="status")
@@ -58,6 +78,22 @@ async def read(database: Database, options: Options, now: float) -> tuple[Status
     return await _Reader(database, options).read(now, None)
 
 
+def timeless(options: Options, readings: Iterable[StatusReading]) -> str | None:
+    """Return the warning that a table has packages but no time: none of them would ever count as stuck.
+
+    None where a single time could be read, where there is no package, and where no column of times is named.
+    """
+    if options.query is not None or options.updated_at is None:
+        return None
+    found = tuple(readings)
+    if any(reading.newest is not None for reading in found) or not any(reading.count for reading in found):
+        return None
+    return (
+        f"no package of the table {options.table!r} has a time that can be read in the column {options.updated_at!r},"
+        " so none ever counts as stuck: name the column of the last update (`updated_at`, --updated-column)"
+    )
+
+
 @dataclass(slots=True)
 class _Reader:
     """Reads one source again and again: keeps its plan and, for a while, what the terminal statuses held."""
@@ -70,12 +106,15 @@ class _Reader:
 
     async def read(self, now: float, monotonic: float | None) -> tuple[StatusReading, ...]:
         """Read every status; a terminal status perhaps from the last `terminal_every`, where `monotonic` is given."""
+        known = self.plan is not None
         try:
             found = await self._found(now, monotonic)
-        except Exception:
-            # The table may have changed: the next read looks at it anew.
+        except DatabaseError as error:
             self.plan = None
-            raise
+            if not known or isinstance(error, UNCHANGED):
+                raise
+            # The table may have changed since it was looked at.
+            found = await self._found(now, monotonic)
         return complete(found.readings, self.options, knows_stuck=found.knows_stuck)
 
     async def _found(self, now: float, monotonic: float | None) -> Found:
@@ -113,9 +152,16 @@ def exported(source: str, options: Options, readings: Iterable[StatusReading]) -
 
 def _source(name: str, options: Options, database: Database, clock: Clock) -> Source:
     reader = _Reader(database, options)
+    told: str | None = None
 
     async def collect() -> Samples:
-        return exported(name, options, await reader.read(clock.time(), clock.monotonic()))
+        nonlocal told
+        readings = await reader.read(clock.time(), clock.monotonic())
+        warning = timeless(options, readings)
+        if warning is not None and warning != told:
+            log.warning("%s", warning, extra={"fields": {"collector": "packages", "source": name}})
+        told = warning
+        return exported(name, options, readings)
 
     configured = frozenset(normalised(status) for status in (*options.statuses, *options.terminal))
     return Source("packages", name, collect, configured, options.min_interval)

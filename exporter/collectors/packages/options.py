@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from exporter.config.options import Duration, option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 IDENTIFIER_LIMIT: Final = 63  # PostgreSQL cuts longer names off; MySQL allows 64
+NEAR: Final = 0.8
+"""So alike must two names be (difflib's ratio) that one is taken for a typing error of the other."""
 STATUSES: Final = (
     "Checking Licence",
     "Downloaded",
@@ -71,17 +74,44 @@ class Options:
             return self.stuck_after.get(status, self.stuck_after.get("default", Duration(3600.0)))
         return self.stuck_after
 
+    def warnings(self, configuration: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:  # noqa: ARG002 - the protocol's
+        """Yield what can be meant and hardly is: a status that is nearly another's name, a schema inside `table`."""
+        named: list[tuple[tuple[str | int, ...], str]] = [
+            (("terminal", index), word) for index, word in enumerate(self.terminal)
+        ]
+        if isinstance(self.stuck_after, Mapping):
+            named += [(("stuck_after", word), word) for word in self.stuck_after if word != "default"]
+        for path, word in named:
+            if near := _misspelt(word, (*self.statuses, *(word for word in self.terminal if path[0] != "terminal"))):
+                yield path, f"{word!r} is none of the `statuses`; did you mean {near!r}?"
+        schema, dot, table = self.table.rpartition(".")
+        if dot and self.query is None:
+            yield ("table",), f"{self.table!r} is one name: write schema: {schema} and table: {table} if you mean two"
+        if self.query is not None and self.stuck_after != _default("stuck_after"):
+            yield ("stuck_after",), "is not used beside a whole query, whose column `stuck` counts: leave it out"
+
     def _own_problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        for key in ("table", "schema", "status", "updated_at"):
+        for key in _IDENTIFIERS:
             value = getattr(self, key)
             if value is not None and not (value.strip() and value.isprintable() and len(value) <= IDENTIFIER_LIMIT):
                 yield (key,), f"found {value!r}, wanted a name of 1 to {IDENTIFIER_LIMIT} printable characters"
+        yield from self._status_problems()
         if self.query is not None:
             yield from self._query_problems(self.query)
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             yield ("timezone",), f"found {self.timezone!r}, wanted a time zone such as UTC or Europe/Bucharest"
+
+    def _status_problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        for key, words in (("statuses", self.statuses), ("terminal", self.terminal)):
+            for index, word in enumerate(words):
+                if not word.strip():
+                    yield (key, index), "a status is empty: give its name or take it out"
+                elif word in words[:index]:
+                    yield (key, index), f"{word!r} stands here again: name each status once"
+        if isinstance(self.stuck_after, Mapping) and not self.stuck_after:
+            yield ("stuck_after",), "is empty: give `default` or a status its duration, or leave it out"
 
     def _query_problems(self, query: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
         if not query.lstrip("( \n\t").lower().startswith(("select", "with")):
@@ -90,3 +120,22 @@ class Options:
             yield ("query",), "wanted one statement, found a ; inside it"
         if self.terminal_every:
             yield ("terminal_every",), "a whole query cannot be split: leave terminal_every out, or name a table"
+        for key in _IDENTIFIERS:
+            if getattr(self, key) != _default(key):
+                yield (key,), f"a whole query says itself what it reads: leave {key} out, or the query"
+
+
+_IDENTIFIERS: Final = ("table", "schema", "status", "updated_at")
+
+
+def _default(key: str) -> Any:
+    return next(field.default for field in fields(Options) if field.name == key)
+
+
+def _misspelt(word: str, known: Iterable[str]) -> str | None:
+    """Return the known status that an unknown one is nearly the name of; a far one may be in the table all the same."""
+    folded = {one.casefold(): one for one in known}
+    if word in folded.values():
+        return None
+    near = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=NEAR)
+    return folded[near[0]] if near else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 Kind = Literal["aware", "naive", "utc", "date", "number", "sqlite", "none"]
 """How a column keeps time: with a zone, without, in UTC, as a date, a number, SQLite's texts, or not at all."""
 
+NUMBERS: Final = frozenset({"aware", "utc", "number", "none"})
+"""The kinds whose times come as seconds since 1970, without a zone to apply."""
+
 BOUND: Final[dict[Kind, sa.types.TypeEngine[Any]]] = {
     "aware": sa.DateTime(timezone=True),
     "naive": sa.DateTime(),
@@ -31,8 +35,12 @@ BOUND: Final[dict[Kind, sa.types.TypeEngine[Any]]] = {
     "number": sa.Double(),
     "sqlite": sa.Double(),
 }
+SMALL: Final = 1000
+"""Rows that are read in about a millisecond; more go to a thread, since the loop has others to answer."""
+
 SHAPE: Final = frozenset({"status", "count", "stuck", "oldest", "newest"})
-UNKNOWN_YEARS: Final = (1, 9998)  # PostgreSQL's -infinity and infinity come as the first and the last year
+PLAUSIBLE: Final = (-62135596800.0, 253402214400.0)
+"""Seconds of the first and the last day of the calendar: infinities and what is beyond are no moments."""
 
 
 class Found(NamedTuple):
@@ -56,7 +64,10 @@ class Plan:
     async def fetch(self, database: Database, statement: sa.Executable, now: float) -> Found:
         """Run one of the statements and return what it says of each status."""
         table = "" if self.options.query else self.options.table
-        return self.readings(database, await database.fetch(statement, self.cutoffs(now), table=table))
+        found = await database.fetch(statement, self.cutoffs(now), table=table)
+        if len(found.rows) > SMALL:
+            return await asyncio.to_thread(self.readings, database, found)
+        return self.readings(database, found)
 
     def cutoffs(self, now: float) -> dict[str, Any]:
         """Return the times before which a package is stuck, in the type of the column."""
@@ -98,34 +109,31 @@ class Plan:
 
     def times(self, values: Sequence[Any]) -> list[float | None]:
         """Return times from the database as seconds since 1970; None is what is not a time."""
-        if self.kind == "none" and self.options.epoch == "seconds" and all(type(value) is float for value in values):
-            return list(values)
-        try:
-            return [None if value is None else self._seconds(value) for value in values]
-        except (ValueError, OverflowError, OSError):
-            return [self._seconds_or_none(value) for value in values]
+        return [None if value is None else self._moment(value) for value in values]
 
-    def _seconds_or_none(self, value: Any) -> float | None:
+    def _moment(self, value: Any) -> float | None:
         try:
-            return self._seconds(value)
+            seconds = value if type(value) is float and self.kind in NUMBERS else self._seconds(value)
         except (ValueError, OverflowError, OSError):
             return None
+        if seconds is not None and self.options.epoch == "milliseconds" and self.kind in {"none", "number"}:
+            seconds /= 1000
+        return seconds if seconds is not None and PLAUSIBLE[0] < seconds < PLAUSIBLE[1] else None
 
     def _seconds(self, value: Any) -> float | None:
         if isinstance(value, str):
             value = datetime.fromisoformat(value.strip())
         if isinstance(value, datetime):
-            if not UNKNOWN_YEARS[0] < value.year < UNKNOWN_YEARS[1]:
-                return None
             return (value if value.tzinfo else value.replace(tzinfo=self.zone)).timestamp()
         if isinstance(value, date):
             return datetime(value.year, value.month, value.day, tzinfo=self.zone).timestamp()
         if value is None or isinstance(value, bytes | bool):
             return None
         number = float(value)
-        if self.kind == "sqlite":
-            return datetime.fromtimestamp(number, UTC).replace(tzinfo=self.zone).timestamp()
-        return number / 1000 if self.options.epoch == "milliseconds" else number
+        if self.kind in NUMBERS:
+            return number
+        # The seconds of a clock on the wall, which the database took for UTC.
+        return datetime.fromtimestamp(number, UTC).replace(tzinfo=self.zone).timestamp()
 
 
 def _status(value: Any) -> str:
@@ -154,7 +162,7 @@ def _table_plan(database: Database, options: Options, zone: tzinfo, columns: Map
     updated = None
     if updated_name is not None:
         kind, updated = _updated(database, options, columns[updated_name]["type"], table.c[updated_name])
-    select = _select(options, status, updated, kind).select_from(table)
+    select = _select(options, status, updated, kind, database.dialect).select_from(table)
     # Plain comparisons, not IN: only those are compiled once for all values, and match a partial index as well.
     terminal = sa.or_(sa.false(), *(status == word for word in options.terminal))
     unfinished = sa.or_(status.is_(None), sa.and_(sa.true(), *(status != word for word in options.terminal)))
@@ -209,7 +217,7 @@ def _updated(
 
 
 def _select(
-    options: Options, status: sa.ColumnElement[Any], updated: sa.ColumnElement[Any] | None, kind: Kind
+    options: Options, status: sa.ColumnElement[Any], updated: sa.ColumnElement[Any] | None, kind: Kind, dialect: str
 ) -> sa.Select[Any]:
     selected: list[sa.ColumnElement[Any]] = [status.label("status"), sa.func.count().label("count")]
     if updated is not None:
@@ -220,8 +228,16 @@ def _select(
             cases = [(status == name, sa.bindparam(f"cutoff_{n}", None, type_=type_)) for n, name in enumerate(own)]
             cutoff = sa.case(*cases, else_=cutoff)
         stuck = sa.func.sum(sa.case((updated <= cutoff, 1), else_=0))
-        selected += [stuck.label("stuck"), sa.func.min(updated).label("oldest"), sa.func.max(updated).label("newest")]
+        oldest, newest = (_seconds_of(function(updated), kind, dialect) for function in (sa.func.min, sa.func.max))
+        selected += [stuck.label("stuck"), oldest.label("oldest"), newest.label("newest")]
     return sa.select(*selected).group_by(status)
+
+
+def _seconds_of(moment: sa.ColumnElement[Any], kind: Kind, dialect: str) -> sa.ColumnElement[Any]:
+    """PostgreSQL's calendar is longer than Python's: a year that Python cannot hold must not cost the other rows."""
+    if dialect != "postgresql" or kind == "number":
+        return moment
+    return sa.cast(sa.extract("epoch", moment), sa.Double)
 
 
 def _own_limits(options: Options) -> list[str]:
