@@ -7,6 +7,7 @@ class's: 1 a check says no, 2 usage or configuration, 3 something needed could n
 from __future__ import annotations
 
 import inspect
+import re
 from typing import ClassVar
 
 
@@ -21,11 +22,16 @@ class WatchbridgeError(Exception):
 
     def describe(self) -> str:
         """Return the sentence for the user; never raises, whatever the facts hold."""
-        template = " ".join(inspect.cleandoc(type(self).__doc__ or "{facts}").split())
+        template = " ".join(inspect.cleandoc(type(self).__doc__ or "").split())
         try:
-            return template.format(**self.facts, facts=self.facts)
+            # python -OO takes the docstrings away: then the name of the situation and its facts must do.
+            return template.format(**self.facts) if template else self._plainly()
         except (KeyError, IndexError, ValueError):
-            return f"{type(self).__name__}: {self.facts}"
+            return self._plainly()
+
+    def _plainly(self) -> str:
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self).__name__.removesuffix("Error")).lower()
+        return f"{words}: " + ", ".join(f"{name} {fact}" for name, fact in self.facts.items())
 
 
 class ConfigurationError(WatchbridgeError):
