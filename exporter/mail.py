@@ -154,14 +154,13 @@ def _without_tildes(body: str) -> str:
 async def _send_by_smtp(to: str, subject: str, body: str, options: MailOptions) -> None:
     """Speak SMTP in a thread; at the deadline its connection is shut, so that a server that drips cannot hold us."""
     message = _message(to, subject, body, options)
-    clients: list[smtplib.SMTP] = []
+    clients: list[smtplib.SMTP | None] = []
     talk = asyncio.ensure_future(asyncio.to_thread(_talk, message, options, clients))
     talk.add_done_callback(lambda task: task.cancelled() or task.exception())
     try:
         await asyncio.wait({talk}, timeout=options.timeout)
     finally:
-        if not talk.done():  # late, or we are cancelled: a thread ends only by what it waits for
-            _shut(clients)
+        _shut(clients)  # late, or we are cancelled: a thread ends only by what it waits for
     if not talk.done():
         reason = f"{options.where()} did not take it within {options.timeout:g} s; check host and port"
         raise MailError(to=to, reason=reason)
@@ -171,18 +170,19 @@ async def _send_by_smtp(to: str, subject: str, body: str, options: MailOptions) 
         raise MailError(to=to, reason=_reason(error, options)) from error
 
 
-def _talk(message: EmailMessage, options: MailOptions, clients: list[smtplib.SMTP]) -> None:
+def _talk(message: EmailMessage, options: MailOptions, clients: list[smtplib.SMTP | None]) -> None:
     """Send the message; raises OSError (SMTPException is one)."""
     import smtplib  # noqa: PLC0415 - options must be cheap to load
 
-    kind: Any = smtplib.SMTP_SSL if options.tls else smtplib.SMTP
+    class Client(smtplib.SMTP_SSL if options.tls else smtplib.SMTP):  # type: ignore[misc]
+        """Is known before each wait for the server, and ends instead where nobody waits for it any more."""
 
-    class Client(kind):  # type: ignore[misc]
-        """Is known before it waits for the greeting, which it does while it is made."""
-
-        def connect(self, *address: Any, **others: Any) -> Any:
+        def getreply(self) -> Any:
             clients.append(self)
-            return super().connect(*address, **others)
+            if None in clients:
+                self.close()
+                raise ConnectionAbortedError
+            return super().getreply()
 
     client = Client(
         options.host,
@@ -204,12 +204,12 @@ def _talk(message: EmailMessage, options: MailOptions, clients: list[smtplib.SMT
         client.close()
 
 
-def _shut(clients: Iterable[smtplib.SMTP]) -> None:
-    """End the thread's wait for the server."""
+def _shut(clients: list[smtplib.SMTP | None]) -> None:
+    """End the thread's wait for the server, and those to come."""
+    clients.append(None)  # before the look at the others: one that comes later sees it
     for client in clients:
-        with suppress(OSError):
-            if client.sock is not None:
-                client.sock.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError, AttributeError):  # no client, or one without a connection
+            client.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
 
 
 def _context(options: MailOptions) -> ssl.SSLContext:

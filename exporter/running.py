@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from exporter import __version__, logs
-from exporter.errors import UnknownCollectorError, WatchbridgeError
+from exporter.errors import InvalidConfigurationError, UnknownCollectorError, WatchbridgeError
 from exporter.kinds import words
 from exporter.model import Reload
 from exporter.scrape import Scrape
@@ -37,6 +37,13 @@ def _fixed(configuration: Configuration) -> tuple[object, ...]:
     """Return what a reload cannot change."""
     scrape = configuration.scrape
     return configuration.listen, configuration.store, scrape.timeout, scrape.offset
+
+
+def _refuse_emptied(configuration: Configuration) -> None:
+    """Refuse an empty file: it is a configuration, but on a reload it is one that somebody is just writing."""
+    path = configuration.path
+    if path is not None and path.stat().st_size == 0:
+        raise InvalidConfigurationError((f"{path} is empty: write the configuration into it and reload again",))
 
 
 async def _retire(scrape: Scrape, old: Generation, fresh: Generation) -> None:
@@ -110,6 +117,7 @@ class Running:
             try:
                 # Reading files and checking them takes a moment, and a scrape may be under way.
                 configuration = await asyncio.to_thread(self._load)
+                _refuse_emptied(configuration)
                 fresh = generation(configuration, self.clock, self._state, self._generation)
                 if _fixed(configuration) != _fixed(self._generation.configuration):
                     log.warning("`listen`, `store`, `scrape.timeout` and `scrape.offset` take effect at the next start")

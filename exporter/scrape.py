@@ -69,7 +69,7 @@ class ScrapeOptions:
         1000,
         help="Label values from data that a family of a source may have; the others are joined into __other__.",
         minimum=1,
-        maximum=1_000_000,
+        maximum=100_000,
     )
 
 

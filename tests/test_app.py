@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from exporter.web.services import SourceState
+
 CONFIGURATION = """\
 listen: [{{address: "127.0.0.1:0"}}]
 store: "sqlite:///{folder}/store/watchbridge.db"
@@ -113,6 +115,9 @@ async def test_a_good_reload_takes_effect_and_a_bad_one_changes_nothing(home: Ho
     async with home.running() as (application, url):
         home.write(CONFIGURATION + "  other: {{database: registry, terminal: [Approved]}}\n")
         found = await reloaded(application, url, good=True)
+        assert found[("watchbridge_packages", "source=other", "status=Approved")] == 1.0
+        home.write("")
+        found = await reloaded(application, url, good=False)
         assert found[("watchbridge_packages", "source=other", "status=Approved")] == 1.0
         home.write("pakages: {{}}\n")
         found = await reloaded(application, url, good=False)
@@ -269,6 +274,13 @@ async def test_readiness_follows_the_store(home: Home) -> None:
             assert response.status == 200
 
 
+def npm(application: Application) -> SourceState:
+    """Return what the page is told of the source `npm`."""
+    assert application._running is not None
+    (state,) = (state for state in application._running.sources() if state.source == "npm")
+    return state
+
+
 async def test_the_page_says_when_each_source_was_read_and_why_it_cannot_be(home: Home) -> None:
     """The sentence is the log's, and known secrets are taken out of it as they are there."""
     home.write(
@@ -276,8 +288,7 @@ async def test_the_page_says_when_each_source_was_read_and_why_it_cannot_be(home
         + "email: {{host: h, username: u, password: canary, tls: true}}\n"
     )
     async with home.running() as (application, url), aiohttp.ClientSession() as session:
-        assert application._running is not None
-        (state,) = application._running.sources()
+        state = npm(application)
         assert (state.success, state.read_at, state.reason) == (None, None, None)
         await scraped(url)
         async with session.get(url) as response:
@@ -291,12 +302,10 @@ async def test_a_source_that_was_read_says_when(home: Home) -> None:
     """The time is the one of the metric, also after a restart that has not read yet."""
     async with home.running() as (application, url):
         moment = (await scraped(url))[LAST]
-        assert application._running is not None
-        (state,) = application._running.sources()
+        state = npm(application)
         assert (state.success, state.read_at, state.reason) == (True, moment, None)
     async with home.running() as (application, _):
-        assert application._running is not None
-        (state,) = application._running.sources()
+        state = npm(application)
         assert (state.success, state.read_at) == (None, moment)
 
 

@@ -16,6 +16,7 @@ from typing import Final
 import click
 
 from exporter.cli.option_types import FilePath
+from exporter.cli.serve import LEVEL
 
 WELCOME: Final = """\
 Watchbridge watches an example package database that changes while you look; its metrics are at {url}/metrics
@@ -26,9 +27,6 @@ Ctrl-C ends it and leaves nothing behind.
 """
 
 WRITTEN: Final = "Wrote an example package database to {path}. To report it: {setting} {program} packages --detailed"
-
-LEVELS: Final = {"debug": "debug", "info": "info", "warning": "warning", "warn": "warning", "error": "error"}
-"""Words for what is logged; `warn` is what other exporters call it."""
 
 
 def _checked(_: click.Context, __: click.Parameter, address: str) -> str:
@@ -53,7 +51,7 @@ def _checked(_: click.Context, __: click.Parameter, address: str) -> str:
 @click.option(
     "--log.level",
     "level",
-    type=click.Choice(list(LEVELS)),
+    type=LEVEL,
     default="warning",
     show_default=True,
     help="What to log on standard error.",
@@ -119,7 +117,7 @@ def _configuration(folder: Path, path: Path, address: str, level: str) -> dict[s
     return {
         "listen": [{"address": address}],
         "store": f"sqlite:///{folder.as_posix()}/store/watchbridge.db",
-        "log": {"format": "text", "level": LEVELS[level]},
+        "log": {"format": "text", "level": level},
         "databases": {"example": {"url": f"sqlite:///{path.as_posix()}"}},
         "packages": {"npm": {"database": "example", "stuck_after": "1h", "alert_threshold": 10}},
     }

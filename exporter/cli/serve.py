@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -166,7 +167,10 @@ def command(
     SIGHUP loads the configuration again; a mistake in it keeps the old one and shows in
     watchbridge_config_last_reload_successful.
     """
-    from exporter import config
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None:
+        signal.signal(hangup, signal.SIG_IGN)  # a reload that comes before there is anything to reload
+    from exporter import config, interpreter
     from exporter.app import Application
 
     flags = Flags(addresses=addresses, web_config=web_config, level=level, format=format)
@@ -176,3 +180,4 @@ def command(
 
     with listening_by_flag() if addresses else contextlib.nullcontext():
         asyncio.run(serve())
+    interpreter.leave()

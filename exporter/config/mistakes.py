@@ -21,6 +21,11 @@ _NEAR_CHARACTERS: Final = 80
 _URL_PASSWORD: Final = re.compile(r"(?<=://).*@", re.DOTALL)
 
 
+# Greedy: a password may itself hold an @, a : or a /.
+_ACCOUNT: Final = re.compile(r"[^\s'\"]*:[^\s'\"]*@")
+_EXAMPLES: Final = frozenset({"postgresql://user:password@", "mysql://user:password@"})
+
+
 class Mistake(NamedTuple):
     """One thing to mend. Lines and columns count from 1; line 0 means the file as a whole."""
 
@@ -32,10 +37,21 @@ class Mistake(NamedTuple):
 def refuse(name: str, mistakes: Iterable[Mistake]) -> InvalidConfigurationError:
     """Return the error that tells all mistakes of the file `name`, first line first."""
     found = sorted(set(mistakes))
-    told = [f"{name}:{m.line}:{m.column}: {m.sentence}" if m.line else f"{name}: {m.sentence}" for m in found[:LIMIT]]
+    told = [
+        f"{name}:{m.line}:{m.column}: {masked(m.sentence)}" if m.line else f"{name}: {masked(m.sentence)}"
+        for m in found[:LIMIT]
+    ]
     if len(found) > LIMIT:
         told.append(f"{name}: there are more mistakes: mend these {LIMIT} first")
     return InvalidConfigurationError(tuple(told))
+
+
+def masked(sentence: str) -> str:
+    """Return the sentence without what stands before an @ like a user and a password, wherever it came from.
+
+    A URL may be written where a name or a path is wanted, and the sentence about that repeats it.
+    """
+    return _ACCOUNT.sub(lambda found: found[0] if found[0] in _EXAMPLES else "<secret>@", sentence)
 
 
 def shown(text: str) -> str:

@@ -102,6 +102,8 @@ def mysql_parameters(name: str, url: URL) -> dict[str, Any]:
 async def _sqlite(name: str, url: URL, options: DatabaseOptions) -> Any:
     aiosqlite = module(name, "sqlite")
     path = Path(url.database or "").expanduser()  # noqa: ASYNC240 - one look at a local file
+    if path.is_dir():
+        raise DatabaseUrlError(database=name, reason=f"{path} is a folder, not a file")
     if not path.is_file():
         raise DatabaseMissingError(database=name, where=where(url))
     # mode=ro: reading a source never creates a file and never writes one.

@@ -37,7 +37,7 @@ class DatabaseOptions:
         10_000,
         help="Rows that one statement may give; more is an error, not a truncation.",
         minimum=1,
-        maximum=1_000_000,
+        maximum=100_000,
     )
 
     def problems(self, configuration: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:  # noqa: ARG002 - the protocol's

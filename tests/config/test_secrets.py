@@ -50,6 +50,25 @@ def test_a_secret_that_others_may_read_is_a_warning(folder, mode, count):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "packages: {a: {database: 'postgresql://u:CAN@A:RY@127.0.0.1/db'}}",
+        "listen: [{address: 'u:CANARY@h'}]",
+        "databases: {b: {url_file: 'postgresql://u:CANA@RY@h/d'}}",
+        "databases: {b: {url: 'postgres//u:CANARY@h/d'}}",
+        "log: {level: 'a:CANARY@b'}",
+        "pack://u:CANARY@h: {}",
+    ],
+)
+def test_a_password_in_the_wrong_place_is_not_repeated(folder, text):
+    """A URL may be written where a name, a path or a word is wanted; the sentence about that hides it."""
+    with pytest.raises(config.InvalidConfigurationError) as caught:
+        _load(folder, text)
+    for part in ("CANARY", "CAN@A", "CANA@", "RY@"):
+        assert part not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("store: 'sqlite:////srv/a.db'", None),
