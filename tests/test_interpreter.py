@@ -1,0 +1,42 @@
+"""A process ends when it is told to, whatever its threads wait for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+PROGRAM = """
+import asyncio, sys, time
+from exporter import interpreter
+
+async def main():
+    interpreter.settle()
+    asyncio.get_running_loop().run_in_executor(None, time.sleep, {seconds})
+    await asyncio.sleep(0.1)
+    print("written")
+
+asyncio.run(main())
+interpreter.leave()
+print("left by itself")
+"""
+
+
+def ended(seconds: float) -> tuple[int, str, float]:
+    """Run the program with a thread that sleeps; return how it ended, what it said and how long it took."""
+    begun = time.monotonic()
+    argv = [sys.executable, "-c", PROGRAM.format(seconds=seconds)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout, time.monotonic() - begun
+
+
+def test_a_thread_that_hangs_does_not_keep_the_process() -> None:
+    """As a look-up of a name does: the end is a success, and what was said is written."""
+    code, said, seconds = ended(50)
+    assert (code, said) == (0, "written\n")
+    assert seconds < 30
+
+
+def test_threads_that_end_are_waited_for() -> None:
+    """The sudden end is only for those that hang."""
+    assert ended(0.2)[:2] == (0, "written\nleft by itself\n")
