@@ -36,7 +36,10 @@ check: lint docs-check test ## everything that must pass
 bench: $(VENV)/.test ## measure beside the peers
 	tests/install-servers bench
 	$(BIN)/python benchmarks/exposition.py
+	$(BIN)/python benchmarks/server.py
 	$(BIN)/python benchmarks/sql.py
+	$(BIN)/python benchmarks/large_table.py
+	$(BIN)/python benchmarks/start.py
 
 clean: ## remove what was built, and the environment
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
