@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from typing import TYPE_CHECKING
+
+from exporter.config import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,18 +20,9 @@ Signature = tuple[tuple[int, int, int] | None, ...]
 def read_bounded(path: Path) -> bytes:
     """Return the content of a regular file (symlinks are followed); ValueError says what is wrong with it."""
     try:
-        # Without O_NONBLOCK, opening a FIFO waits for a writer before anything can be checked.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror})") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ValueError(f"{path} is not a regular file")
-    with os.fdopen(descriptor, "rb") as file:
-        content = file.read(LIMIT + 1)
-    if len(content) > LIMIT:
-        raise ValueError(f"{path} is larger than {LIMIT} bytes")
-    return content
+        return files.read(path, LIMIT).data
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
 
 
 def signature(paths: Iterable[Path]) -> Signature:

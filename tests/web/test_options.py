@@ -86,7 +86,7 @@ def test_every_page_of_ours_is_taken(services):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (None, "cannot be read (No such file or directory)"),
+        (None, "does not exist"),
         ("", "it holds no mapping"),
         ("basic_auth_users: {alice: wonderland}\n", "is not a bcrypt hash"),
         ("tls_server_config: {cert: x, key: y}\n", "tls_server_config: "),

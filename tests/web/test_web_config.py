@@ -84,7 +84,7 @@ BAD = {
     "TLS as text": ("tls_server_config: always\n", "tls_server_config must be a mapping"),
     "TLS without a pair": ("tls_server_config: {min_version: TLS12}\n", "cert_file is missing"),
     "TLS without a key": ("tls_server_config: {cert_file: server.crt}\n", "key_file is missing"),
-    "no such certificate": (PAIR.replace("server.crt", "absent"), "absent cannot be read"),
+    "no such certificate": (PAIR.replace("server.crt", "absent"), "absent does not exist"),
     "a certificate of noise": (PAIR.replace("server.crt", "noise"), "PEM"),
     "a certificate too large": (PAIR.replace("server.crt", "large"), "larger than"),
     "a FIFO as key": (PAIR.replace("server.key", "fifo"), "not a regular file"),
