@@ -27,6 +27,9 @@ log: Final = logging.getLogger(__name__)
 REMEMBER_EVERY: Final = 30.0
 """Seconds between two writes of what was read with success: a kill loses no more than that."""
 
+LOOK_EVERY: Final = 5.0
+"""Seconds between two looks at whether the store answers, which readiness tells."""
+
 SHUTDOWN_GRACE: Final = 10.0
 """Seconds that requests under way get; Kubernetes allows 30 in all."""
 
@@ -143,9 +146,18 @@ def _hangup_is_ignored() -> bool:
 
 
 async def _keep_remembering(running: Running) -> None:
+    """Look after the store for as long as we run; nothing that goes wrong once may end that."""
+    loop = asyncio.get_running_loop()
+    due = loop.time() + REMEMBER_EVERY
     while True:
-        await asyncio.sleep(REMEMBER_EVERY)
-        await running.remember()
+        await asyncio.sleep(LOOK_EVERY)
+        try:
+            await running.look_after_store()
+            if loop.time() >= due:
+                due = loop.time() + REMEMBER_EVERY
+                await running.remember()
+        except Exception:
+            log.exception("the store could not be looked after")
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:

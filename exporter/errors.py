@@ -231,3 +231,12 @@ class InvalidConfigurationError(ConfigurationError):
     def __init__(self, problems: tuple[str, ...]) -> None:
         self.problems = problems
         super().__init__(mistakes="\n".join(problems))
+
+
+class StoreUrlError(ConfigurationError):
+    """The URL of the store is not usable: {reason}; write it as sqlite:////path/to/file,
+    postgresql://user:password@host/name or mysql://user:password@host/name."""
+
+
+class StoreDriverMissingError(ConfigurationError):
+    """The store needs the driver {driver!r}: install it with pip install 'watchbridge[{extra}]'."""

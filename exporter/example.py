@@ -15,8 +15,8 @@ from exporter.collectors.packages import STATUSES
 if TYPE_CHECKING:
     from pathlib import Path
 
-COUNTS: Final = (45, 23, 8, 156, 12, 89, 3, 0)
-"""How many packages each status begins with: the numbers of the package monitor's own example report."""
+COUNTS: Final = (45, 23, 8, 156, 12, 89, 3, 7)
+"""How many packages each status begins with: those of the old package monitor's report, and a few published."""
 
 STUCK: Final = {"Checking Licence": 6, "Security Scanning": 2, "Pending Approval": 5}
 """How many of them nobody has touched for hours."""

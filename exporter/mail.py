@@ -37,6 +37,7 @@ _ADDRESS = re.compile(
 )
 # Mail of cron goes to such names: a user of this machine.
 _LOCAL_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_HOST = r"[A-Za-z0-9._:\[\]-]+"
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
 
@@ -44,7 +45,7 @@ _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "fals
 class MailOptions:
     """How mail leaves: the section `email` of the configuration, or the variables SMTP_* of the environment."""
 
-    host: str = option(help="The SMTP server.", example="smtp.example.com", pattern=r"[A-Za-z0-9._:\[\]-]+")
+    host: str = option(help="The SMTP server.", example="smtp.example.com", pattern=_HOST)
     port: int | None = option(
         None, help="Its port; by default 465 with tls, 587 with starttls, else 25.", minimum=1, maximum=65535
     )
@@ -101,6 +102,10 @@ def options_from_environment(environ: Mapping[str, str]) -> MailOptions | None:
     host = environ.get("SMTP_HOST")
     if not host:
         return None
+    if not re.fullmatch(_HOST, host):
+        raise ConfigurationError(
+            reason=f"SMTP_HOST is {host!r}: write the name or address of a server, without a port."
+        )
     options = MailOptions(
         host=host,
         port=_port(environ.get("SMTP_PORT")),
@@ -154,8 +159,9 @@ def _without_tildes(body: str) -> str:
 async def _send_by_smtp(to: str, subject: str, body: str, options: MailOptions) -> None:
     """Speak SMTP in a thread; at the deadline its connection is shut, so that a server that drips cannot hold us."""
     message = _message(to, subject, body, options)
+    context = await asyncio.to_thread(_context, to, options)
     clients: list[smtplib.SMTP | None] = []
-    talk = asyncio.ensure_future(asyncio.to_thread(_talk, message, options, clients))
+    talk = asyncio.ensure_future(asyncio.to_thread(_talk, message, options, context, clients))
     talk.add_done_callback(lambda task: task.cancelled() or task.exception())
     try:
         await asyncio.wait({talk}, timeout=options.timeout)
@@ -168,10 +174,15 @@ async def _send_by_smtp(to: str, subject: str, body: str, options: MailOptions) 
         await talk
     except OSError as error:  # smtplib's own errors are of this family too
         raise MailError(to=to, reason=_reason(error, options)) from error
+    except ValueError as error:
+        # No `from`: a UnicodeEncodeError holds the text that it could not take, which may be the password.
+        raise MailError(to=to, reason=_unsayable(error, options)) from None
 
 
-def _talk(message: EmailMessage, options: MailOptions, clients: list[smtplib.SMTP | None]) -> None:
-    """Send the message; raises OSError (SMTPException is one)."""
+def _talk(
+    message: EmailMessage, options: MailOptions, context: ssl.SSLContext | None, clients: list[smtplib.SMTP | None]
+) -> None:
+    """Send the message; raises OSError (SMTPException is one), or ValueError for a word that SMTP cannot carry."""
     import smtplib  # noqa: PLC0415 - options must be cheap to load
 
     class Client(smtplib.SMTP_SSL if options.tls else smtplib.SMTP):  # type: ignore[misc]
@@ -190,11 +201,11 @@ def _talk(message: EmailMessage, options: MailOptions, clients: list[smtplib.SMT
         # smtplib would otherwise look our name up in the DNS, which may take seconds.
         local_hostname=_own_name(socket.gethostname()),
         timeout=options.timeout + 1,  # of one read: the deadline of the whole comes first
-        **({"context": _context(options)} if options.tls else {}),
+        **({"context": context} if options.tls else {}),
     )
     try:
         if options.starttls:
-            client.starttls(context=_context(options))
+            client.starttls(context=context)
         if options.username is not None and options.password is not None:
             client.login(options.username, options.password.reveal())
         client.send_message(message)
@@ -212,11 +223,21 @@ def _shut(clients: list[smtplib.SMTP | None]) -> None:
             client.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
 
 
-def _context(options: MailOptions) -> ssl.SSLContext:
-    """Return a context that checks the certificate and the name; TLS 1.2 at least (RFC 8996)."""
+def _context(to: str, options: MailOptions) -> ssl.SSLContext | None:
+    """Return what checks the certificate and the name, TLS 1.2 at least (RFC 8996); None where no TLS is spoken.
+
+    MailError when `ca_file` cannot be used: that is no trouble with the server.
+    """
+    if not (options.tls or options.starttls):
+        return None
     import ssl  # noqa: PLC0415 - options must be cheap to load
 
-    context = ssl.create_default_context(cafile=None if options.ca_file is None else str(options.ca_file))
+    try:
+        context = ssl.create_default_context(cafile=None if options.ca_file is None else str(options.ca_file))
+    except (OSError, ValueError) as error:  # SSLError, for a file that holds no certificate, is an OSError
+        said = "it holds no certificate in PEM" if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
+        reason = f"the file {str(options.ca_file)!r} of `ca_file` cannot be used ({said or type(error).__name__})"
+        raise MailError(to=to, reason=f"{reason}; check its path and what it holds") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
@@ -259,6 +280,18 @@ def _reason(error: OSError, options: MailOptions) -> str:
         if isinstance(error, kind):
             return sentence.format(where=where, code=getattr(error, "smtp_code", "an error"))
     return f"{where} could not be reached ({error.strerror or type(error).__name__}); check host and port"
+
+
+def _unsayable(error: ValueError, options: MailOptions) -> str:
+    """Say which word SMTP could not carry; never the word, which may be the password."""
+    names = {"host": options.host, "username": options.username or ""}
+    secret = options.password.reveal() if options.password is not None else ""
+    odd = [f"`{name}`" for name, text in {**names, "password": secret}.items() if not text.isascii()]
+    if odd:
+        return f"{options.where()} can be told only ASCII letters, and {' and '.join(odd)} has others; change it"
+    if isinstance(error, UnicodeError):
+        return f"{options.host!r} is not a name that can be looked up; check `host` (SMTP_HOST)"
+    return f"{options.where()} cannot be spoken to ({type(error).__name__}); check host, username and password"
 
 
 def _own_name(name: str) -> str:

@@ -14,20 +14,21 @@ from exporter.scrape import Scrape
 from exporter.sources import families, generation
 from exporter.store.collector_runs import recall, remember
 from exporter.telemetry import Telemetry
-from exporter.web.services import Health, ScrapeAnswer, SourceState
+from exporter.web.services import Health, SourceState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from exporter.config import Configuration
+    from exporter.exposition import Answer
     from exporter.model import Clock
     from exporter.sources import Generation
     from exporter.store.store import Store
 
 log: Final = logging.getLogger(__name__)
 
-RETIRE_PATIENCE: Final = 15.0
-"""Seconds in which scrapes that began before a reload may end."""
+RETIRE_PATIENCE: Final = 125.0
+"""Seconds in which scrapes that began before a reload may end: a little more than the longest deadline."""
 
 STORE_PATIENCE: Final = 2.0
 """Seconds in which the store must answer a health check."""
@@ -42,14 +43,23 @@ def _fixed(configuration: Configuration) -> tuple[object, ...]:
 def _refuse_emptied(configuration: Configuration) -> None:
     """Refuse an empty file: it is a configuration, but on a reload it is one that somebody is just writing."""
     path = configuration.path
-    if path is not None and path.stat().st_size == 0:
+    try:
+        emptied = path is not None and path.stat().st_size == 0
+    except OSError:  # renamed since it was read, and it was not empty then
+        emptied = False
+    if emptied:
         raise InvalidConfigurationError((f"{path} is empty: write the configuration into it and reload again",))
 
 
-async def _retire(scrape: Scrape, old: Generation, fresh: Generation) -> None:
-    """Let the scrapes that began under the old configuration end under it."""
-    await scrape.drain(RETIRE_PATIENCE)
-    await old.close(keep=fresh.databases)
+async def _retire(scrape: Scrape, old: Generation, fresh: Generation, earlier: asyncio.Task[None] | None) -> None:
+    """Let the scrapes that began under the old configuration end under it, and those before them first."""
+    try:
+        if earlier is not None:
+            await asyncio.wait({earlier})
+        await scrape.drain(RETIRE_PATIENCE)
+    finally:
+        await scrape.close()
+        await old.close(keep=fresh.databases)
 
 
 class Running:
@@ -72,17 +82,16 @@ class Running:
         self._generation: Generation = generation(first, clock, self._state, None)
         self._scrape = Scrape(self._generation.sources, first.scrape, clock)
         self._telemetry = Telemetry(families())
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: asyncio.Task[None] | None = None
 
     async def scrape(
         self, names: frozenset[str] | None, timeout: float, accept: str | None, accept_encoding: str | None
-    ) -> ScrapeAnswer:
+    ) -> Answer:
         """Answer a scrape; UnknownCollectorError names the collectors there are."""
         for name in sorted(names or ()):
             if name not in self._collectors:
                 raise UnknownCollectorError(word=name, known=", ".join(self._collectors))
-        answer = await self._telemetry.answer(self._scrape, names, timeout, accept, accept_encoding)
-        return ScrapeAnswer(answer.body, answer.content_type, answer.content_encoding)
+        return await self._telemetry.answer(self._scrape, names, timeout, accept, accept_encoding)
 
     def readiness(self) -> str | None:
         """Return why no work can be done, or None."""
@@ -90,12 +99,7 @@ class Running:
 
     async def health(self) -> Health:
         """Return whether the store answers and which sources cannot be read."""
-        try:
-            async with asyncio.timeout(STORE_PATIENCE):
-                await recall(self._store)
-            self._unread = None
-        except (WatchbridgeError, TimeoutError) as error:
-            self._unread = str(error) or "the store does not answer"
+        await self.look_after_store()
         if trouble := self._unread or self._unwritten:
             return Health("unhealthy", {"store": "unhealthy"}, trouble)
         details = {"store": "healthy"}
@@ -130,11 +134,11 @@ class Running:
                 self._state.successful = False
                 log.exception("the configuration was not reloaded, the old one stays")
                 raise
-            await self._adopt(fresh)
+            self._adopt(fresh)
             self._state.successful, self._state.success_at = True, self.clock.time()
             log.info("the configuration was reloaded", extra={"fields": {"sources": len(fresh.sources)}})
 
-    async def _adopt(self, fresh: Generation) -> None:
+    def _adopt(self, fresh: Generation) -> None:
         """Put a new generation in the place of the running one."""
         configuration, old, old_scrape = fresh.configuration, self._generation, self._scrape
         logs.REDACTION.learn(configuration.secrets | old.configuration.secrets)
@@ -143,13 +147,20 @@ class Running:
         scrape = Scrape(fresh.sources, configuration.scrape, self.clock)
         scrape.adopt(old_scrape)
         self._generation, self._scrape = fresh, scrape
-        retiring = asyncio.create_task(_retire(old_scrape, old, fresh))
-        self._retiring.add(retiring)
-        retiring.add_done_callback(self._retiring.discard)
+        self._retiring = asyncio.create_task(_retire(old_scrape, old, fresh, self._retiring))
 
     async def recall(self) -> None:
         """Take up when each source was last read, before this process was started."""
         self._scrape.recall(await recall(self._store))
+
+    async def look_after_store(self) -> None:
+        """See whether the store answers: readiness says so until the next look."""
+        try:
+            async with asyncio.timeout(STORE_PATIENCE):
+                await recall(self._store)
+            self._unread = None
+        except (WatchbridgeError, TimeoutError) as error:
+            self._unread = str(error) or "the store does not answer"
 
     async def remember(self) -> None:
         """Write down when each source was last read; a store that cannot take it makes us not ready, nothing worse."""
@@ -164,9 +175,10 @@ class Running:
 
     async def close(self) -> None:
         """End reads that are under way, write down what they knew, and close the databases."""
-        if self._retiring:
-            await asyncio.wait(self._retiring, timeout=RETIRE_PATIENCE)
         await self._scrape.close()
+        if self._retiring is not None:
+            self._retiring.cancel()
+            await asyncio.wait({self._retiring})
         await self.remember()
         self._telemetry.close()
         await self._generation.close(keep={})

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from exporter.cap import capped
 from exporter.config.options import Duration, option
 from exporter.errors import WatchbridgeError
-from exporter.labels import normalised
-from exporter.model import Family, Labels, Samples
+from exporter.model import Family, Samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from exporter.model import Clock, Source
 
@@ -39,11 +38,6 @@ DROPPED = Family(
     _LABELS,
 )
 FAMILIES: Final = (SUCCESS, DURATION, LAST_SUCCESS, DROPPED)
-
-MERGES: Final[Mapping[str, Callable[[float, float], float]]] = {"sum": operator.add, "min": min, "max": max}
-
-OTHER: Final = "__other__"
-"""The label value of what is beyond the series cap."""
 
 SMALL: Final = 2000
 """Series that are looked at in about a millisecond."""
@@ -84,6 +78,13 @@ class Result:
     reason: str | None = None
 
 
+@dataclass(slots=True)
+class Tally:
+    """What a source has counted since the process began, over all configurations."""
+
+    dropped: int = 0
+
+
 @dataclass(slots=True, eq=False)
 class _Flight:
     """A read that is under way, and how many scrapes wait for it."""
@@ -102,7 +103,7 @@ class Outlet:
     clock: Clock
     last_success: float | None = None
     last: Result | None = None
-    dropped: int = 0
+    tally: Tally = field(default_factory=Tally)
     failing: str | None = None
     _flight: _Flight | None = None
     _late: int = 0
@@ -164,10 +165,11 @@ class Outlet:
         except Exception as error:
             # A kind that breaks in a way nobody foresaw costs its own series only.
             reason = f"unexpected {type(error).__name__}: {error}"
-            log.exception("a collector broke", extra={"fields": self._fields()})
+            if self.failing is None:
+                log.exception("a collector broke", extra={"fields": self._fields()})
         else:
             self.last_success = self.clock.time()
-            self.dropped += dropped
+            self.tally.dropped += dropped
             now = self.clock.monotonic()
             self.last = Result(samples, now - begun, now, dropped)
             self._note(None)
@@ -230,7 +232,9 @@ class Scrape:
         for outlet in self.outlets:
             old = before.get(outlet.key)
             if old is not None:
-                outlet.dropped, outlet.last_success, outlet.failing = old.dropped, old.last_success, old.failing
+                # Shared, not copied: reads of before may still be under way, and a counter must not fall.
+                outlet.tally = old.tally
+                outlet.last_success, outlet.failing = old.last_success, old.failing
 
     def successes(self) -> dict[tuple[str, str], float]:
         """Return when each source was last read with success, in seconds since 1970."""
@@ -261,7 +265,7 @@ class Scrape:
         for outlet, result in results:
             about[SUCCESS][outlet.key] = 0.0 if result.samples is None else 1.0
             about[DURATION][outlet.key] = result.duration
-            about[DROPPED][outlet.key] = outlet.dropped
+            about[DROPPED][outlet.key] = outlet.tally.dropped
             if outlet.last_success is not None:
                 about[LAST_SUCCESS][outlet.key] = outlet.last_success
         return about
@@ -276,34 +280,3 @@ class Scrape:
     async def close(self) -> None:
         """End every read that is under way."""
         await asyncio.gather(*(outlet.close() for outlet in self.outlets))
-
-
-def capped(samples: Samples, configured: frozenset[str], limit: int) -> tuple[Samples, int]:
-    """Return the samples with safe and few label values from data, and how many values were joined.
-
-    Configured values never count against the cap. What falls together is joined by the family's `merge`.
-    """
-    open_families = {family: family.labels.index(family.data_label) for family in samples if family.data_label}
-    values = {labels[place] for family, place in open_families.items() for labels in samples[family]}
-    shown = {value: normalised(value) for value in values}
-    beyond = set(sorted(set(shown.values()) - configured)[limit:])
-    if not beyond and all(value == text for value, text in shown.items()):
-        return samples, 0
-    shown = {value: OTHER if text in beyond else text for value, text in shown.items()}
-    safe: Samples = {
-        family: _joined(family, series, open_families[family], shown) if family in open_families else series
-        for family, series in samples.items()
-    }
-    return safe, len(beyond)
-
-
-def _joined(
-    family: Family, series: Mapping[Labels, float], place: int, shown: Mapping[str, str]
-) -> dict[Labels, float]:
-    merge = MERGES[family.merge]
-    found: dict[Labels, float] = {}
-    for labels, value in series.items():
-        text = shown[labels[place]]
-        safe = labels if text == labels[place] else (*labels[:place], text, *labels[place + 1 :])
-        found[safe] = merge(found[safe], value) if safe in found else value
-    return found

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from exporter.exposition import Exposition, accepts_gzip, compressed, negotiate
+from exporter.exposition import Answer, Exposition, accepts_gzip, compressed, negotiate
 
 log: Final = logging.getLogger(__name__)
 
@@ -27,15 +26,6 @@ MARGIN: Final = 0.02
 """Of the time a scrape has, the share kept back for rendering and sending."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A finished exposition and the headers that describe it."""
-
-    body: bytes
-    content_type: str
-    content_encoding: str | None = None
-
-
 class Telemetry:
     """Renders scrapes; only the lines whose value changed since the last one are written again."""
 
@@ -43,6 +33,7 @@ class Telemetry:
         self._families = tuple(families)
         self._whole = Exposition(self._families)
         self._refused = 0
+        self._rendering = 0
         # One thread: renders wait for each other anyway, and gzip lets the loop run.
         self._renderer = ThreadPoolExecutor(1, "render")
 
@@ -60,12 +51,19 @@ class Telemetry:
         gzip = accepts_gzip(accept_encoding)
         # A filtered scrape must not make the whole one forget its lines.
         exposition = self._whole if collectors is None else Exposition(self._families)
-        if sum(len(series) for source in samples for series in source.values()) <= SMALL:
+        small = sum(len(series) for source in samples for series in source.values()) <= SMALL
+        if small and not self._rendering:
             body = _rendered(exposition, samples, content.form, gzip=gzip)
         else:
+            # A small one behind a large one would wait for its lock, and the loop with it.
             job = partial(_rendered, exposition, samples, content.form, gzip=gzip)
-            body = await asyncio.get_running_loop().run_in_executor(self._renderer, job)
-        self._note(exposition.refused)
+            self._rendering += 1
+            try:
+                body = await asyncio.get_running_loop().run_in_executor(self._renderer, job)
+            finally:
+                self._rendering -= 1
+        if exposition is self._whole:
+            self._note(exposition.refused)
         return Answer(body, str(content), "gzip" if gzip else None)
 
     def _note(self, refused: int) -> None:

@@ -253,6 +253,28 @@ async def test_a_reload_that_breaks_in_an_unforeseen_way_is_on_the_metric(
     assert (found[RELOADED], found[APPROVED]) == (0.0, 1.0)
 
 
+async def test_readiness_follows_the_store_by_itself(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to ask for the health first: a kubelet asks for readiness alone."""
+    monkeypatch.setattr("exporter.app.LOOK_EVERY", 0.05)
+    async with home.running() as (_, url), aiohttp.ClientSession() as session:
+
+        async def becomes(status: int) -> None:
+            async with asyncio.timeout(10):
+                while True:
+                    async with session.get(f"{url}/-/ready") as response:
+                        if response.status == status:
+                            return
+                    await asyncio.sleep(0.02)
+
+        await becomes(200)
+        with contextlib.closing(sqlite3.connect(home.folder / "store" / "watchbridge.db")) as other, other:
+            other.execute("ALTER TABLE collector_runs RENAME TO gone")
+        await becomes(503)
+        with contextlib.closing(sqlite3.connect(home.folder / "store" / "watchbridge.db")) as other, other:
+            other.execute("ALTER TABLE gone RENAME TO collector_runs")
+        await becomes(200)
+
+
 async def test_readiness_follows_the_store(home: Home) -> None:
     """A store that does not answer makes us unhealthy and not ready, and its return makes us ready again."""
     async with home.running() as (_, url), aiohttp.ClientSession() as session:

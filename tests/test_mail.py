@@ -218,6 +218,51 @@ async def test_nobody_listening_is_a_sentence():
         await send("a@b.example", "s", "b", options(Sink(port=1)))
 
 
+@pytest.mark.parametrize("host", ["mail..example.com", ".example.com", "a" * 64 + ".example.com"])
+async def test_a_name_that_no_name_server_takes_is_a_sentence(host: str):
+    """Python refuses to look such a name up with an error that is not one of the network."""
+    with pytest.raises(MailError, match=r"is not a name that can be looked up; check `host`"):
+        await send("a@b.example", "s", "b", MailOptions(host=host))
+
+
+@pytest.mark.parametrize(
+    ("login", "said"),
+    [
+        pytest.param({"username": "me", "password": Secret("cänary")}, "`password` has others", id="password"),
+        pytest.param({"username": "mé", "password": Secret("canary")}, "`username` has others", id="username"),
+    ],
+)
+async def test_a_login_that_smtp_cannot_carry_is_a_sentence(login: dict, said: str):
+    """Only ASCII goes into a login here; neither the sentence nor its cause repeats the password."""
+    async with listening(Sink()) as sink:
+        with pytest.raises(MailError, match=said) as caught:
+            await send("a@b.example", "s", "b", options(sink, **login))
+    assert sink.messages == []
+    assert "nary" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(None, "No such file or directory", id="missing"),
+        pytest.param("garbage", "holds no certificate in PEM", id="garbage"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["tls", "starttls"])
+async def test_certificates_that_cannot_be_read_are_not_the_servers_fault(
+    tmp_path: Path, content: str | None, said: str, kind: str
+):
+    """The file is named, and the server is not even asked."""
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    async with listening(Sink()) as sink:
+        with pytest.raises(MailError, match=rf"ca\.pem' of `ca_file` cannot be used \(.*{said}"):
+            await send("a@b.example", "s", "b", options(sink, ca_file=file, **{kind: True}))
+    assert sink.commands == []
+
+
 async def test_a_subject_cannot_add_a_header():
     async with listening(Sink()) as sink:
         await send("a@b.example", "stuck\r\nBcc: thief@evil.example\n\nbody", "b", options(sink))
@@ -336,6 +381,8 @@ def test_without_a_host_there_is_no_server():
         pytest.param({"SMTP_PASSWORD": "canary", "SMTP_PASSWORD_FILE": "x"}, "both set", id="two passwords"),
         pytest.param({"SMTP_PASSWORD_FILE": "/nowhere/at/all"}, "SMTP_PASSWORD_FILE", id="no file"),
         pytest.param({"SMTP_FROM": "me"}, "mail address", id="sender"),
+        pytest.param({"SMTP_HOST": "smtp://h"}, "SMTP_HOST", id="host with a scheme"),
+        pytest.param({"SMTP_HOST": "mäil.example.com"}, "SMTP_HOST", id="host not in ASCII"),
     ],
 )
 def test_a_mistake_in_the_environment_is_named(variables: dict[str, str], said: str):

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import scrape as scraping
+from exporter.cap import OTHER, capped
 from exporter.config.options import Duration
 from exporter.errors import DatabaseError
 from exporter.model import Family, Samples, Source
-from exporter.scrape import DROPPED, DURATION, LAST_SUCCESS, OTHER, SUCCESS, Scrape, ScrapeOptions, capped
+from exporter.scrape import DROPPED, DURATION, LAST_SUCCESS, SUCCESS, Scrape, ScrapeOptions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -17,7 +17,7 @@ from exporter.databases.urls import async_url, dialect_of
 from exporter.errors import RowLimitError, StatementTimeoutError, TableMissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from sqlalchemy.engine.interfaces import ReflectedColumn
 
@@ -53,6 +53,7 @@ class Database:
         self.dialect = dialect_of(self.url)
         drivers.module(name, self.dialect)
         self._resolver = Resolver(self.url)
+        self._cleaning: set[asyncio.Task[None]] = set()
         self._opened: weakref.WeakSet[Any] = weakref.WeakSet()
         self._engine = self._new_engine()
         self._compiled: dict[sa.Executable, Any] = {}
@@ -158,17 +159,24 @@ class Database:
         try:
             done, _ = await asyncio.wait({task}, timeout=self._patience)
         except asyncio.CancelledError:
-            await self._cut_off(connection, raw, task)
+            await self._shielded(self._cut_off(connection, raw, task))
             raise
         if not done:
-            await self._cut_off(connection, raw, task)
+            await self._shielded(self._cut_off(connection, raw, task))
             raise StatementTimeoutError(database=self.name, seconds=self.options.statement_timeout)
-        error = task.exception()
+        error = None if task.cancelled() else task.exception()
         if error is not None and is_lost(error):
             await self._discard(connection)
         else:
             await connection.close()
         return task.result()
+
+    async def _shielded(self, cleaning: Coroutine[Any, Any, None]) -> None:
+        """Let it end even if we are cancelled once more: a connection that stays taken is lost to the pool."""
+        task = asyncio.create_task(cleaning)
+        self._cleaning.add(task)
+        task.add_done_callback(self._cleaning.discard)
+        await asyncio.shield(task)
 
     async def _cut_off(self, connection: AsyncConnection, raw: Any, task: asyncio.Future[Any]) -> None:
         """End a statement that is late or no longer wanted, whatever the server does."""
@@ -177,8 +185,9 @@ class Database:
         if not done:
             task.cancel()
             await self._replace_engine()
-        elif not task.cancelled():
-            task.exception()
+        else:
+            if not task.cancelled():
+                task.exception()
             await self._discard(connection)
 
     async def _discard(self, connection: AsyncConnection) -> None:

@@ -20,26 +20,26 @@ LOOKUPS: Final = 2
 
 
 class Resolver:
-    """Asks whether the host of a URL has an address, before a driver asks in the threads that all parts share.
+    """Asks whether a host of a URL has an address, before a driver asks in the threads that all parts share.
 
     The answer itself is not used: the drivers need the name for TLS, and their own look-up follows at once.
     """
 
     def __init__(self, url: URL) -> None:
-        self._host = None if dialect_of(url) == "sqlite" or not url.host or _is_address(url.host) else url.host
+        self._hosts = tuple(host for host in _hosts(url) if not _is_address(host))
         self._threads: ThreadPoolExecutor | None = None
         self._hanging: set[Future[object]] = set()
 
     async def known(self) -> None:
-        """Return once the name was looked up; OSError when it is not known, TimeoutError when look-ups hang."""
-        if self._host is None:
+        """Return once every name was looked up; OSError when none is known, TimeoutError when look-ups hang."""
+        if not self._hosts:
             return
         self._hanging = {lookup for lookup in self._hanging if not lookup.done()}
         if len(self._hanging) >= LOOKUPS:
-            raise TimeoutError(f"look-ups of {self._host} hang: the name server does not answer")
+            raise TimeoutError(f"look-ups of {', '.join(self._hosts)} hang: the name server does not answer")
         if self._threads is None:
             self._threads = ThreadPoolExecutor(LOOKUPS, "resolve")
-        lookup: Future[object] = self._threads.submit(socket.getaddrinfo, self._host, None)
+        lookup: Future[object] = self._threads.submit(_look_up, self._hosts)
         self._hanging.add(lookup)
         await asyncio.wrap_future(lookup)
 
@@ -47,6 +47,31 @@ class Resolver:
         """Begin no look-up any more."""
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _hosts(url: URL) -> tuple[str, ...]:
+    """Return the hosts that a driver would look up, the way asyncpg reads them; none for a socket or a file."""
+    dialect = dialect_of(url)
+    if dialect == "sqlite" or (dialect == "mysql" and "unix_socket" in url.query):
+        return ()
+    given = url.host or (url.query.get("host", "") if dialect == "postgresql" else "")
+    text = given if isinstance(given, str) else given[-1]
+    # A path, or an @ and a name, is a socket of this machine.
+    return tuple(host for host in text.split(",") if host and not host.startswith(("/", "@")))
+
+
+def _look_up(hosts: tuple[str, ...]) -> None:
+    """Look every name up, as the driver may; OSError when none has an address."""
+    failed: list[OSError] = []
+    for host in hosts:
+        try:
+            socket.getaddrinfo(host, None)
+        except UnicodeError:  # a label that is empty, or too long for IDNA
+            failed.append(socket.gaierror(socket.EAI_NONAME, "the name of its host is not one that can be looked up"))
+        except OSError as error:
+            failed.append(error)
+    if len(failed) == len(hosts):
+        raise failed[-1]
 
 
 def _is_address(host: str) -> bool:

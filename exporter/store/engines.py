@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import await_only
 
 from exporter.databases import drivers
-from exporter.errors import StoreError
+from exporter.databases.urls import async_url, dialect_of
+from exporter.errors import (
+    DatabaseDriverMissingError,
+    DatabaseUrlError,
+    StoreDriverMissingError,
+    StoreError,
+    StoreUrlError,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from exporter.databases.resolver import Resolver
 
 OPERATION_SECONDS = 5.0
 """How long one transaction may take from asking for a connection to its commit."""
@@ -26,8 +37,20 @@ READS = {"watchbridge_reads": True}
 _DURABLE_COMMITS = ("on", "remote_apply")
 
 
-def create(url: URL) -> AsyncEngine:
-    """Return an engine, not yet connected, for an async URL of one of the three dialects."""
+def usable(text: str) -> URL:
+    """Return the async URL of a store whose driver is here; StoreUrlError or StoreDriverMissingError otherwise."""
+    try:
+        url = async_url("store", text)
+        drivers.module("store", dialect_of(url))
+    except DatabaseUrlError as error:
+        raise StoreUrlError(reason=error.facts["reason"]) from None
+    except DatabaseDriverMissingError as error:
+        raise StoreDriverMissingError(driver=error.facts["driver"], extra=error.facts["extra"]) from None
+    return url
+
+
+def create(url: URL, resolver: Resolver) -> AsyncEngine:
+    """Return an engine, not yet connected, for a usable URL; `resolver` looks its host up before each connection."""
     dialect = url.get_backend_name()
     if dialect == "sqlite":
         return _sqlite(url)
@@ -38,11 +61,25 @@ def create(url: URL) -> AsyncEngine:
         dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
 
         async def connect(*_: object, **__: object) -> Any:
+            await _looked_up(resolver)
             return await drivers.module("store", dialect).connect(dsn=dsn, **_POSTGRESQL)
 
         return create_async_engine(url.set(query={}), async_creator=connect, **shared)
     arguments = {**_MYSQL, **drivers.mysql_parameters("store", url)}
-    return create_async_engine(url.set(query={}), connect_args=arguments, isolation_level="READ COMMITTED", **shared)
+    engine = create_async_engine(url.set(query={}), connect_args=arguments, isolation_level="READ COMMITTED", **shared)
+    # Not by an `async_creator`, as above: the dialect's own arguments would be lost, the one for FOUND_ROWS among them.
+    event.listen(engine.sync_engine, "do_connect", lambda *_: await_only(_looked_up(resolver)))
+    return engine
+
+
+async def _looked_up(resolver: Resolver) -> None:
+    """Let a name server that hangs cost a thread of the store's own, not one of those that all parts share."""
+    try:
+        async with asyncio.timeout(OPERATION_SECONDS):
+            await resolver.known()
+    except TimeoutError as error:
+        reason = f"no name server answered for its host within {OPERATION_SECONDS:g} s"
+        raise TimeoutError(reason) from error
 
 
 _MILLISECONDS = f"{OPERATION_SECONDS * 1000:.0f}"

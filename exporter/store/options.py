@@ -7,15 +7,17 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from exporter.config.options import Secret, option
+from exporter.databases.urls import mistake
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 FILE_NAME = "watchbridge.db"
-_SCHEMES = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
+_IN_MEMORY: Final = re.compile(r"sqlite(\+\w+)?://(/|/:memory:.*)?(\?.*)?", re.ASCII | re.IGNORECASE)
+FORMS: Final = "sqlite:////path/to/file, postgresql://user:password@host/name or mysql://user:password@host/name"
 
 
 def state_directory(environ: Mapping[str, str], *, windows: bool) -> Path:
@@ -60,9 +62,8 @@ class StoreOptions:
     def problems(self, configuration: Any) -> Iterable[tuple[tuple[str | int, ...], str]]:
         """Yield what is wrong with the URL; never the URL itself, which may hold a password."""
         del configuration
-        url = self.url.reveal()
-        scheme = re.match(r"([A-Za-z0-9]+)(\+[A-Za-z0-9_]+)?://", url)
-        if scheme is None or scheme[1].lower() not in _SCHEMES:
-            yield ("url",), "a store is sqlite:////path/to/file, postgresql://… or mysql://…"
-        elif scheme[1].lower() == "sqlite" and re.fullmatch(r"[^/]*://(/|/:memory:.*)?(\?.*)?", url):
+        url = self.url.reveal().strip()
+        if _IN_MEMORY.fullmatch(url):
             yield ("url",), "a store in memory would forget everything: name a file, sqlite:////path/to/watchbridge.db"
+        elif reason := mistake(url):
+            yield ("url",), f"the URL is not usable: {reason}; write it as {FORMS}"

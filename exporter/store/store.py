@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from exporter.databases.drivers import module
-from exporter.databases.urls import async_url, dialect_of
+from exporter.databases.resolver import Resolver
+from exporter.databases.urls import dialect_of
 from exporter.databases.urls import where as place
 from exporter.errors import StoreError
 from exporter.store import engines, schema
@@ -46,6 +46,7 @@ class Store:
         self.new = False
         """Whether it was empty when it was opened, and was made then."""
         self._lock = lock
+        self._resolver: Resolver | None = None
         self._file: tuple[Path, tuple[int, int]] | None = None
         self._writers = asyncio.Lock()
 
@@ -55,14 +56,16 @@ class Store:
 
         `exclusive` takes the lock of an SQLite store's directory (StoreBusyError when another process has it); a
         shared store has none, because several replicas live on it. Raises StoreNewerError for the schema of a newer
-        program, DataDirectoryError for a folder that cannot be trusted, else StoreError.
+        program, DataDirectoryError for a folder that cannot be trusted, StoreUrlError or StoreDriverMissingError for
+        a URL that no driver here takes, else StoreError.
         """
-        url = _absolute(async_url("store", options.url.reveal()))
-        module("store", dialect_of(url))
+        url = _absolute(engines.usable(options.url.reveal()))
         folder, lock = None, None
         if dialect_of(url) == "sqlite":
             folder, lock = await asyncio.to_thread(_occupy, Path(url.database or ""), exclusive=exclusive, make=upgrade)
-        store = cls(engines.create(url), _where(url), clock, lock)
+        resolver = Resolver(url)
+        store = cls(engines.create(url, resolver), _where(url), clock, lock)
+        store._resolver = resolver
         try:
             await store._begin(folder, upgrade=upgrade)
             if folder is not None and os.name == "posix":
@@ -75,6 +78,8 @@ class Store:
 
     async def close(self) -> None:
         """Close every connection, then give the directory back; may be called twice."""
+        if self._resolver is not None:
+            self._resolver.close()
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
@@ -106,6 +111,8 @@ class Store:
         if snapshot and self.dialect != "sqlite":
             options["isolation_level"] = "REPEATABLE READ"
         async with transaction(self.engine, self.where, seconds, options) as connection:
+            if seconds > engines.OPERATION_SECONDS:
+                await engines.allow(connection, seconds)
             yield connection
 
     @contextlib.asynccontextmanager

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from exporter.exposition import Answer
     from exporter.model import Clock
-
-
-@dataclass(frozen=True, slots=True)
-class ScrapeAnswer:
-    """A finished exposition: bytes and the headers that describe them (`content_encoding` None: not compressed)."""
-
-    body: bytes
-    content_type: str
-    content_encoding: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +60,7 @@ class Services(Protocol):
         timeout: float,
         accept: str | None,
         accept_encoding: str | None,
-    ) -> ScrapeAnswer:
+    ) -> Answer:
         """Scrape the named collectors (None: all) within `timeout` seconds.
 
         UnknownCollectorError lists the known names. `accept` and `accept_encoding` are the headers, None when absent.

@@ -103,6 +103,21 @@ async def test_a_cancelled_read_leaves_a_usable_pool(engine: EmptyDatabase) -> N
     await database.close()
 
 
+async def test_a_read_that_is_cancelled_twice_gives_its_connection_back(engine: EmptyDatabase) -> None:
+    """A scrape gives up, and a reload a moment later: the pool must not lose a place by that."""
+    database = opened(engine.url, statement_timeout=Duration(20.0), pool=PoolOptions(size=1, timeout=Duration(2.0)))
+    for _ in range(3):
+        read = asyncio.create_task(database.fetch(sa.text(SLEEP[engine.dialect])))
+        await asyncio.sleep(0.1)
+        read.cancel()
+        await asyncio.sleep(0)
+        read.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await read
+    assert (await database.fetch(sa.text("SELECT 1"))).rows[0][0] == 1
+    await database.close()
+
+
 async def test_a_read_waits_for_a_free_connection_only_so_long(engine: EmptyDatabase) -> None:
     """With every connection busy the wait ends in a sentence that names the option."""
     database = opened(engine.url, statement_timeout=Duration(3.0), pool=PoolOptions(size=1, timeout=Duration(0.3)))

@@ -10,9 +10,10 @@ import bcrypt
 import pytest
 
 from exporter.clock import SystemClock
+from exporter.exposition import Answer
 from exporter.web.listeners import Web
 from exporter.web.options import ListenerOptions
-from exporter.web.services import Health, ScrapeAnswer, SourceState
+from exporter.web.services import Health, SourceState
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Turnable:
     version: str = "1.2.3"
     started: float = 0.0
     clock: SystemClock = field(default_factory=SystemClock)
-    answer: ScrapeAnswer = ScrapeAnswer(b"up 1\n", "text/plain; version=0.0.4; charset=utf-8")  # noqa: RUF009
+    answer: Answer = Answer(b"up 1\n", "text/plain; version=0.0.4; charset=utf-8")  # noqa: RUF009
     scrapes: list = field(default_factory=list)
     wait: asyncio.Event | None = None
     error: Exception | None = None

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import aiohttp
 import pytest
 
+from exporter.exposition import Answer
 from exporter.web import limits, protocol
 from exporter.web.limits import BODY_LIMIT, TokenBucket
-from exporter.web.services import ScrapeAnswer
 from exporter.web.web_config import Rate
 
 
@@ -97,7 +97,7 @@ def slow_reader(url):
 
 @pytest.mark.parametrize("size", [20_000_000, 6_000_000], ids=["more than every buffer", "less"])
 async def test_who_does_not_read_the_answer_is_cut(short, eventually, serve, services, size):
-    services.answer = ScrapeAnswer(b"x" * size, "text/plain")
+    services.answer = Answer(b"x" * size, "text/plain")
     (url,) = await serve()
     listener = serve.web._listeners[0]
     raw = slow_reader(url)

@@ -6,8 +6,8 @@ import aiohttp
 import pytest
 
 from exporter.errors import UnknownCollectorError
+from exporter.exposition import Answer
 from exporter.web.metrics import IN_FLIGHT, TIMEOUT_HEADER, scrape_timeout
-from exporter.web.services import ScrapeAnswer
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_the_deadline_is_prometheus_own_less_half_a_second(header, seconds):
 
 
 async def test_a_scrape_hands_the_headers_on_and_the_answer_back(serve, services):
-    services.answer = ScrapeAnswer(b"\x1f\x8b", "application/openmetrics-text; version=1.0.0; charset=utf-8", "gzip")
+    services.answer = Answer(b"\x1f\x8b", "application/openmetrics-text; version=1.0.0; charset=utf-8", "gzip")
     (url,) = await serve()
     headers = {"Accept": "a/b;q=0.5", "Accept-Encoding": "gzip", TIMEOUT_HEADER: "3"}
     async with (

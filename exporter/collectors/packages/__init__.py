@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from exporter.collectors.packages.options import STATUSES, Options
-from exporter.collectors.packages.readings import StatusReading, complete
+from exporter.collectors.packages.readings import StatusReading, complete, merged
 from exporter.errors import (
     DatabaseError,
     DatabaseRefusedError,
@@ -128,7 +128,7 @@ class _Reader:
             self.terminal = await self.plan.fetch(self.database, self.plan.terminal, now)
             self.terminal_read = monotonic
         found = await self.plan.fetch(self.database, self.plan.open, now)
-        return found._replace(readings=found.readings + self.terminal.readings)
+        return found._replace(readings=merged(found.readings + self.terminal.readings))
 
 
 def exported(source: str, options: Options, readings: Iterable[StatusReading]) -> Samples:

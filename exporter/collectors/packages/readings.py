@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from exporter.labels import normalised
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -50,6 +52,7 @@ def complete(
     """Return the configured statuses in their order, at 0 where there is no row, and then the others by name."""
     by_status = {reading.status: reading for reading in found}
     empty = 0 if knows_stuck else None
-    rows = [by_status.pop(status, StatusReading(status, 0, empty)) for status in options.statuses]
+    rows = [by_status.pop(status, StatusReading(status, 0, empty)) for status in map(normalised, options.statuses)]
     rows += [by_status[status] for status in sorted(by_status)]
-    return tuple(replace(row, stuck=0) if row.status in options.terminal and knows_stuck else row for row in rows)
+    terminal = set(map(normalised, options.terminal))
+    return tuple(replace(row, stuck=0) if row.status in terminal and knows_stuck else row for row in rows)

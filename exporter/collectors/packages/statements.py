@@ -38,6 +38,9 @@ BOUND: Final[dict[Kind, sa.types.TypeEngine[Any]]] = {
 SMALL: Final = 1000
 """Rows that are read in about a millisecond; more go to a thread, since the loop has others to answer."""
 
+OFFSETS: Final = ("*Z", "*[+-][0-9][0-9]:[0-9][0-9]")
+"""How SQLite's texts of time end when they say where their clock stands."""
+
 SHAPE: Final = frozenset({"status", "count", "stuck", "oldest", "newest"})
 PLAUSIBLE: Final = (-62135596800.0, 253402214400.0)
 """Seconds of the first and the last day of the calendar: infinities and what is beyond are no moments."""
@@ -73,9 +76,16 @@ class Plan:
         """Return the times before which a package is stuck, in the type of the column."""
         if self.kind == "none":
             return {}
-        limits = {f"cutoff_{n}": status for n, status in enumerate(_own_limits(self.options))}
+        limits: dict[str, str] = {f"cutoff_{n}": status for n, status in enumerate(_own_limits(self.options))}
         limits["cutoff"] = "default"
-        return {key: self._bound(now - self.options.stuck_seconds(status)) for key, status in limits.items()}
+        bound = {key: self._bound(now - self.options.stuck_seconds(status)) for key, status in limits.items()}
+        if self.kind == "sqlite":
+            bound["shift"] = self._shift(now)
+        return bound
+
+    def _shift(self, now: float) -> float:
+        """Return how many seconds the zone's clocks are ahead of UTC now."""
+        return datetime.fromtimestamp(now, self.zone).replace(tzinfo=UTC).timestamp() - now
 
     def _bound(self, moment: float) -> Any:
         if self.kind == "number":
@@ -137,6 +147,8 @@ class Plan:
 
 
 def _status(value: Any) -> str:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
     return normalised(value if value is None or isinstance(value, str) else str(value))
 
 
@@ -144,8 +156,9 @@ async def plan(database: Database, options: Options) -> Plan:
     """Look at the table and return the statements that read it. Raises TableMissingError, ColumnMissingError."""
     zone = ZoneInfo(options.timezone)
     if options.query is not None:
-        # As a subquery it can only be one statement that reads, and the database itself stops at the row limit.
-        text = sa.text(options.query.strip().rstrip("; \n\t").replace(":", "\\:"))
+        # The line break ends a comment, if the query ends in one. As a subquery it can only be one statement that
+        # reads, and the database itself stops at the row limit.
+        text = sa.text(options.query.strip().rstrip("; \n\t").replace(":", "\\:") + "\n")
         whole = database.limited(sa.select(sa.text("*")).select_from(text.columns().subquery("packages")))
         return Plan(whole, whole, None, options, zone, "none")
     columns = await database.columns(options.table, options.schema)
@@ -201,10 +214,7 @@ def _updated(
 ) -> tuple[Kind, sa.ColumnElement[Any]]:
     """Return how times of this column are read, and the expression that compares."""
     if database.dialect == "sqlite":
-        # SQLite has no type of time: text by its own functions, numbers as they are.
-        number = sa.cast(column, sa.REAL) / (1000.0 if options.epoch == "milliseconds" else 1.0)
-        text = sa.cast(sa.func.strftime("%s", column), sa.REAL)
-        return "sqlite", sa.case((sa.func.typeof(column).in_(["integer", "real"]), number), else_=text)
+        return _updated_in_sqlite(options, type_, column)
     if isinstance(type_, mysql.TIMESTAMP):  # stored in UTC and read in the session's zone, which is UTC
         return "utc", column
     if isinstance(type_, sa.DateTime):
@@ -214,6 +224,24 @@ def _updated(
     if isinstance(type_, sa.Integer | sa.Numeric | sa.Float):
         return "number", sa.cast(column, sa.Double)
     raise ColumnTypeError(database=database.name, table=options.table, column=str(options.updated_at), type=str(type_))
+
+
+def _updated_in_sqlite(
+    options: Options, type_: Any, column: sa.ColumnElement[Any]
+) -> tuple[Kind, sa.ColumnElement[Any]]:
+    """SQLite has no type of time: numbers are as they are, text is read by its own functions, which give UTC.
+
+    Text without an offset is the time of a clock on the wall, so what is a moment in itself is put on that wall too,
+    with the offset of now: a comparison with now is then exact, and a time across a clock change an hour off at most.
+    """
+    if isinstance(type_, sa.Integer | sa.Numeric | sa.Float):
+        return "number", sa.cast(column, sa.REAL)
+    number = sa.cast(column, sa.REAL) / (1000.0 if options.epoch == "milliseconds" else 1.0)
+    shift: sa.ColumnElement[float] = sa.bindparam("shift", 0.0, type_=sa.Double())
+    text = sa.cast(sa.func.strftime("%s", column), sa.REAL)
+    carries = sa.or_(*(column.op("GLOB")(shape) for shape in OFFSETS))
+    is_number = sa.func.typeof(column).in_(["integer", "real"])
+    return "sqlite", sa.case((is_number, number + shift), (carries, text + shift), else_=text)
 
 
 def _select(
