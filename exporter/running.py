@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from exporter import __version__, logs
 from exporter.errors import InvalidConfigurationError, UnknownCollectorError, WatchbridgeError
@@ -42,13 +42,9 @@ def _fixed(configuration: Configuration) -> tuple[object, ...]:
 
 def _refuse_emptied(configuration: Configuration) -> None:
     """Refuse an empty file: it is a configuration, but on a reload it is one that somebody is just writing."""
-    path = configuration.path
-    try:
-        emptied = path is not None and path.stat().st_size == 0
-    except OSError:  # renamed since it was read, and it was not empty then
-        emptied = False
-    if emptied:
-        raise InvalidConfigurationError((f"{path} is empty: write the configuration into it and reload again",))
+    if configuration.path is not None and configuration.blank:
+        told = f"{configuration.path} says nothing: write the configuration into it and reload again"
+        raise InvalidConfigurationError((told,))
 
 
 async def _retire(scrape: Scrape, old: Generation, fresh: Generation, earlier: asyncio.Task[None] | None) -> None:
@@ -76,6 +72,7 @@ class Running:
         # A full disk can still be read: one does not speak for the other.
         self._unread: str | None = None
         self._unwritten: str | None = None
+        self._look: asyncio.Task[Any] | None = None
         self._reloading = asyncio.Lock()
         self._collectors = words("collectors")
         self._state = Reload(successful=True, success_at=self.started)
@@ -155,12 +152,17 @@ class Running:
 
     async def look_after_store(self) -> None:
         """See whether the store answers: readiness says so until the next look."""
-        try:
-            async with asyncio.timeout(STORE_PATIENCE):
-                await recall(self._store)
-            self._unread = None
-        except (WatchbridgeError, TimeoutError) as error:
-            self._unread = str(error) or "the store does not answer"
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(recall(self._store))
+        # Not cancelled when it is late: unwinding would take as long again, and the next look asks how it ended.
+        done, _ = await asyncio.wait({self._look}, timeout=STORE_PATIENCE)
+        if not done:
+            self._unread = f"the store did not answer within {STORE_PATIENCE:g} s"
+            return
+        error = None if self._look.cancelled() else self._look.exception()
+        if error is not None and not isinstance(error, WatchbridgeError):
+            raise error
+        self._unread = None if error is None else str(error)
 
     async def remember(self) -> None:
         """Write down when each source was last read; a store that cannot take it makes us not ready, nothing worse."""
@@ -176,6 +178,8 @@ class Running:
     async def close(self) -> None:
         """End reads that are under way, write down what they knew, and close the databases."""
         await self._scrape.close()
+        if self._look is not None:
+            self._look.cancel()
         if self._retiring is not None:
             self._retiring.cancel()
             await asyncio.wait({self._retiring})

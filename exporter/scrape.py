@@ -42,6 +42,9 @@ FAMILIES: Final = (SUCCESS, DURATION, LAST_SUCCESS, DROPPED)
 SMALL: Final = 2000
 """Series that are looked at in about a millisecond."""
 
+LATE_SECONDS: Final = 60.0
+"""Seconds since the last success in which being late is a matter of a scrape's patience, not of the source."""
+
 ABANDONED_LIMIT: Final = 3
 """Reads of one source that may hang at once, beyond any deadline, before no new one is begun."""
 
@@ -188,10 +191,12 @@ class Outlet:
     def _note(self, reason: str | None, *, late: bool = False) -> None:
         """Log a change between reading and failing once, not at every scrape.
 
-        A scrape with less patience than the others makes no failure: only the second late one in a row does.
+        A scrape with less patience than the others makes no failure: only the second late one in a row does, and only
+        when nobody could read the source for a while.
         """
         self._late = self._late + 1 if late else 0
-        if (reason is None) == (self.failing is None) or self._late == 1:
+        recent = self.last_success is not None and self.clock.time() - self.last_success < LATE_SECONDS
+        if (reason is None) == (self.failing is None) or (late and (recent or self._late == 1)):
             self.failing = reason if self.failing and reason else self.failing
             return
         if reason is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -40,9 +41,8 @@ class Generation:
 
     async def close(self, *, keep: Mapping[str, Database]) -> None:
         """Close the databases that the next generation did not take over."""
-        for name, database in self.databases.items():
-            if keep.get(name) is not database:
-                await database.close()
+        dropped = [database for name, database in self.databases.items() if keep.get(name) is not database]
+        await asyncio.gather(*(database.close() for database in dropped))
 
 
 def generation(configuration: Configuration, clock: Clock, reload: Reload, earlier: Generation | None) -> Generation:

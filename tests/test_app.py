@@ -116,9 +116,12 @@ async def test_a_good_reload_takes_effect_and_a_bad_one_changes_nothing(home: Ho
         home.write(CONFIGURATION + "  other: {{database: registry, terminal: [Approved]}}\n")
         found = await reloaded(application, url, good=True)
         assert found[("watchbridge_packages", "source=other", "status=Approved")] == 1.0
-        home.write("")
-        found = await reloaded(application, url, good=False)
-        assert found[("watchbridge_packages", "source=other", "status=Approved")] == 1.0
+        for nothing in ("", "\n", "# being written\n", "---\n"):
+            home.write(nothing)
+            with pytest.raises(InvalidConfigurationError, match="says nothing"):
+                await application._running.reload()
+            found = await scraped(url)
+            assert (found[RELOADED], found[("watchbridge_packages", "source=other", "status=Approved")]) == (0.0, 1.0)
         home.write("pakages: {{}}\n")
         found = await reloaded(application, url, good=False)
         assert found[("watchbridge_packages", "source=other", "status=Approved")] == 1.0

@@ -228,10 +228,26 @@ async def test_an_impatient_replica_does_not_flood_the_log(caplog: pytest.LogCap
 
     scrape = scraper(Source("things", "a", slow))
     with caplog.at_level(logging.INFO):
+        await scrape.collect(None, 1.0)
         for _ in range(4):
+            await scrape.collect(None, 0.01)
             await scrape.collect(None, 0.01)
             await scrape.collect(None, 1.0)
     assert caplog.records == []
+
+
+async def test_a_source_that_begins_to_hang_is_logged_after_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    """Late scrapes are forgiven for a minute after the last success, no longer."""
+    clock = HandClock()
+    reads = Reads()
+    scrape = scraper(Source("things", "a", reads), clock=clock)
+    await scrape.collect(None, 1.0)
+    reads.act = hang
+    with caplog.at_level(logging.INFO):
+        for later, count in ((15, 0), (15, 0), (31, 1), (15, 1)):
+            clock.now += later
+            await scrape.collect(None, 0.01)
+            assert len(caplog.records) == count
 
 
 async def test_a_source_that_hangs_is_logged_once_whatever_the_timeouts(caplog: pytest.LogCaptureFixture) -> None:

@@ -37,6 +37,7 @@ class Configuration:
         path: the file that was read, if one was.
         warnings: sentences about what works and should not stay so, each with its place.
         secrets: every text that must never be shown.
+        blank: whether the file was read and says nothing at all.
 
     """
 
@@ -50,6 +51,7 @@ class Configuration:
     path: Path | None = None
     warnings: tuple[str, ...] = ()
     secrets: frozenset[str] = frozenset()
+    blank: bool = False
 
 
 def load(

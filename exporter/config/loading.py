@@ -44,7 +44,8 @@ def parse(
     if mistakes or builder.mistakes:
         raise refuse(name, [*mistakes, *builder.mistakes])
     warnings = tuple(f"{name}:{line}:{column}: {what}" for line, column, what in sorted(builder.warnings))
-    return dataclasses.replace(configuration, warnings=warnings, secrets=frozenset(builder.secrets))
+    secrets = frozenset(builder.secrets)
+    return dataclasses.replace(configuration, warnings=warnings, secrets=secrets, blank=not document.data)
 
 
 class _Reading:

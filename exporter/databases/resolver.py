@@ -26,7 +26,7 @@ class Resolver:
     """
 
     def __init__(self, url: URL) -> None:
-        self._hosts = tuple(host for host in _hosts(url) if not _is_address(host))
+        self._hosts = _hosts(url)
         self._threads: ThreadPoolExecutor | None = None
         self._hanging: set[Future[object]] = set()
 
@@ -50,14 +50,18 @@ class Resolver:
 
 
 def _hosts(url: URL) -> tuple[str, ...]:
-    """Return the hosts that a driver would look up, the way asyncpg reads them; none for a socket or a file."""
+    """Return the hosts among which a driver looks one up, as asyncpg reads them; none where no name is among them."""
     dialect = dialect_of(url)
     if dialect == "sqlite" or (dialect == "mysql" and "unix_socket" in url.query):
         return ()
+    if url.host and _is_address(url.host):
+        return ()
     given = url.host or (url.query.get("host", "") if dialect == "postgresql" else "")
     text = given if isinstance(given, str) else given[-1]
-    # A path, or an @ and a name, is a socket of this machine.
-    return tuple(host for host in text.split(",") if host and not host.startswith(("/", "@")))
+    # A path, or an @ and a name, is a socket of this machine; a [ begins an address. A port may follow each.
+    named = (one.partition(":")[0] for one in text.split(",") if not one.startswith(("/", "@", "[")))
+    hosts = tuple(filter(None, named))
+    return () if all(map(_is_address, hosts)) else hosts
 
 
 def _look_up(hosts: tuple[str, ...]) -> None:

@@ -77,9 +77,8 @@ async def _looked_up(resolver: Resolver) -> None:
     try:
         async with asyncio.timeout(OPERATION_SECONDS):
             await resolver.known()
-    except TimeoutError as error:
-        reason = f"no name server answered for its host within {OPERATION_SECONDS:g} s"
-        raise TimeoutError(reason) from error
+    except TimeoutError:
+        raise TimeoutError(f"no name server answered for its host within {OPERATION_SECONDS:g} s") from None
 
 
 _MILLISECONDS = f"{OPERATION_SECONDS * 1000:.0f}"
