@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from shipped.tools import program
 
 from exporter.errors import FamilyDeclarationError
 from exporter.exposition import Exposition, Form
@@ -221,9 +221,7 @@ def test_threads_wait_for_each_other() -> None:
 
 
 def test_promtool_finds_nothing_to_say() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed: it comes with the prometheus package")
+    promtool = program("promtool", "prometheus")
     histogram = Family("watchbridge_wait_seconds", "histogram", "Waits.")
     samples: Samples = {
         Family("watchbridge_packages", "gauge", "Packages.", ("source", "status")): {
@@ -243,10 +241,10 @@ def test_promtool_finds_nothing_to_say() -> None:
 
 
 def test_the_package_imports_no_loop_server_or_driver() -> None:
-    program = (
+    code = (
         "import sys; before = set(sys.modules); import exporter.exposition\n"
         "unwanted = {'asyncio', 'aiohttp', 'sqlalchemy', 'prometheus_client', 'subprocess'}\n"
         "print(*sorted(unwanted & set(sys.modules) - before))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.strip() == ""
