@@ -53,7 +53,7 @@ def _outcome(read) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS.keys())
 def test_a_bomb_is_refused_before_it_goes_off(text):
-    """A hostile file costs about a second of processor time, not minutes (blank lines are a long, empty configuration)."""
+    """A hostile file costs a second, not minutes (blank lines are a long, empty configuration)."""
     started = time.process_time()
     if text.strip():
         assert all(problem.startswith("f") for problem in _problems(text))
