@@ -1,3 +1,3 @@
-"""Watchbridge: a Prometheus exporter and alert bridge."""
+"""Watchbridge: a Prometheus exporter."""
 
 __version__ = "0.1.0"

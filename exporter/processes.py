@@ -22,6 +22,8 @@ DRAIN_SECONDS = 1.0
 """How long output is still awaited after the end of the process: what it left behind may hold the pipe open forever."""
 REAP_SECONDS = 5.0
 """How long the end of a killed process is awaited: one in uninterruptible sleep cannot be killed yet."""
+_KILLED = -9
+"""The status of a process whose end was not seen: it was sent SIGKILL, which Windows has no name for."""
 _STANDARD_INPUT, _STANDARD_OUTPUT = 0, 1
 _INHERITED = ("PATH", "LANG", "HOME")
 # Windows programs do not start, or find no place for their files, without these.
@@ -71,7 +73,7 @@ async def run(
         await _within(DRAIN_SECONDS, watched.output_ended)
         transport.close()
     code = transport.get_returncode()
-    return Finished(code=-signal.SIGTERM if code is None else code, output=bytes(watched.kept), timed_out=timed_out)
+    return Finished(code=_KILLED if code is None else code, output=bytes(watched.kept), timed_out=timed_out)
 
 
 class _Watched(asyncio.SubprocessProtocol):

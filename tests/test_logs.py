@@ -85,7 +85,7 @@ def test_the_file_is_its_owners_only(tmp_path: Path) -> None:
 
 
 def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
-    """S17: a link in a shared folder must not make us write elsewhere."""
+    """A link in a shared folder must not make us write elsewhere."""
     (tmp_path / "target").touch()
     (tmp_path / "w.log").symlink_to(tmp_path / "target")
     with pytest.raises(LogFileError):

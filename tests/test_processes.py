@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from exporter import processes
 from exporter.errors import ProcessNotStartedError
 from exporter.processes import Finished, run
 
@@ -90,6 +91,17 @@ async def test_at_the_deadline_the_grandchildren_end_too():
     assert (finished.timed_out, finished.code) == (True, -9)
     assert time.monotonic() - began < 5
     await until_gone(int(finished.output))
+
+
+async def test_an_end_that_is_not_seen_is_told_as_the_signal_that_was_sent(monkeypatch: pytest.MonkeyPatch):
+    """A process in uninterruptible sleep does not end by SIGKILL: nobody waits for it, and no other signal is named."""
+    pids = []
+    monkeypatch.setattr(processes, "_kill_group", pids.append)
+    monkeypatch.setattr(processes, "REAP_SECONDS", 0.05)
+    monkeypatch.setattr(processes, "DRAIN_SECONDS", 0.05)
+    finished = await script("import time; time.sleep(60)", timeout=0.2)
+    assert finished == Finished(code=-9, output=b"", timed_out=True)
+    await until_gone(pids[0])
 
 
 async def test_what_is_left_behind_in_the_background_lives_on_and_holds_nobody():

@@ -90,8 +90,8 @@ async def _answer_anyway(request: web.Request, handler: Handler, failures: Limit
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse methods nobody serves, compressed bodies, and browsers sent here by another site."""
-    if request.method not in _METHODS:
-        return problem(405, _DETAILS[405], {hdrs.ALLOW: "GET, HEAD, POST"})
+    if request.method not in _METHODS and (refused := request.match_info.http_exception) is not None:
+        raise refused  # the router's own, which knows what the path does take
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() not in ("identity", ""):
         return problem(415, "Send the body without a Content-Encoding.", {hdrs.ACCEPT_ENCODING: "identity"})
     if request.method not in _SAFE and _is_cross_site(request):

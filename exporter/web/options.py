@@ -80,7 +80,8 @@ class ListenerOptions:
     )
     serve: tuple[Part, ...] = option(
         PARTS,
-        help="What is served here: metrics (/metrics), api (/-/reload), webhook, page (/).",
+        help="What is served here: metrics (/metrics), api (/-/reload), page (/). webhook is a word for a "
+        "later version: it is taken, and serves nothing yet.",
         example=["metrics"],
     )
     web_config: Path | None = option(

@@ -84,7 +84,7 @@ def test_every_command_explains_itself(word: str) -> None:
         pytest.param(["serve", "--web.telemetry-path", "metrics"], "wanted a path", id="a path that is none"),
         pytest.param(["serve", "--web.telemetry-path", "/health"], "is taken", id="a path that is taken"),
         pytest.param(["serve", "--web.telemetry-path", "/a b{c}"], "wanted a path", id="a path that is a pattern"),
-        pytest.param(["serve", "--web.config.file", "none.yml"], "cannot be read", id="no web configuration"),
+        pytest.param(["serve", "--web.config.file", "none.yml"], "does not exist", id="no web configuration"),
         pytest.param(
             ["serve", "--web.listen-address", ":1", "--web.listen-address", "127.0.0.1:1"],
             "listened on already",

@@ -122,7 +122,9 @@ async def test_a_read_waits_for_a_free_connection_only_so_long(engine: EmptyData
     """With every connection busy the wait ends in a sentence that names the option."""
     database = opened(engine.url, statement_timeout=Duration(3.0), pool=PoolOptions(size=1, timeout=Duration(0.3)))
     slow = asyncio.create_task(database.fetch(sa.text(SLEEP[engine.dialect])))
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(10):
+        while not database._engine.pool.checkedout():  # noqa: ASYNC110 - a pool gives no event
+            await asyncio.sleep(0.01)
     with pytest.raises(PoolTimeoutError, match=r"raise `pool\.size`"):
         await database.fetch(sa.text("SELECT 1"))
     slow.cancel()
@@ -246,7 +248,7 @@ async def test_a_server_that_goes_and_comes_back_is_just_there_again(
 async def test_a_network_that_swallows_everything_does_not_hang_us(
     request: pytest.FixtureRequest, tcp_proxy: Callable[[int], TcpProxy], server: str
 ) -> None:
-    """M4: no packet is answered, no connection is closed; the read ends at its limit, and recovers with the network."""
+    """No packet is answered, no connection is closed; the read ends at its limit, and recovers with the network."""
     running = request.getfixturevalue(server)
     proxy = tcp_proxy(running.port)
     database = opened(proxy.url(running.create_database()), pool=PoolOptions(size=2, timeout=Duration(1.0)))

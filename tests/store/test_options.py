@@ -46,6 +46,9 @@ def test_default_is_a_file_in_the_state_directory(monkeypatch: pytest.MonkeyPatc
         pytest.param("sqlite:///:memory:", "in memory", id="memory-by-name"),
         pytest.param("/var/lib/w.db", "sqlite:////path", id="bare-path"),
         pytest.param("oracle://u:hunter2@h/w", "sqlite:////path", id="unknown-scheme"),
+        pytest.param("postgresql://u:hunter2@h:99999/w", "port", id="port"),
+        pytest.param("mysql://u:hunter2@h", "names no database", id="no-database"),
+        pytest.param("sqlite+aiosqlite://", "in memory", id="memory-with-driver-word"),
     ],
 )
 def test_problems_of_a_url(url: str, expected: str) -> None:

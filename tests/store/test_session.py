@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sqlite3
+import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -11,7 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import text
 
-from exporter.errors import StoreBusyError, StoreError, WatchbridgeError
+from exporter.errors import StoreBusyError, StoreDriverMissingError, StoreError, StoreUrlError, WatchbridgeError
+from exporter.store import engines
 from exporter.store.collector_runs import recall, remember
 from exporter.store.engines import BUSY_SECONDS, OPERATION_SECONDS
 from exporter.store.store import CLOSE_SECONDS
@@ -193,6 +197,77 @@ async def test_wrong_url(engine: str, part: str, new_url: Callable[[str], str], 
     assert "\n" not in sentence
     assert "hunter2" not in sentence
     assert str(url.password) not in sentence
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:p@db.hang/w", "postgresql:///w?host=db.hang", "mysql://u:p@db.hang/w"])
+async def test_name_server_that_hangs(
+    url: str, open_store: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look-up that hangs is one sentence after the limit, and holds none of the threads that all parts share."""
+    answer, asking = threading.Event(), []
+
+    def hang(*_: object, **__: object) -> object:
+        asking.append(threading.current_thread().name)
+        answer.wait(20)
+        raise socket.gaierror(-2, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setattr(engines, "OPERATION_SECONDS", 0.2)
+    try:
+        with pytest.raises(StoreError, match=r"no name server answered for its host within 0\.2 s"):
+            await open_store(url)
+    finally:
+        answer.set()
+    assert asking
+    assert all(name.startswith("resolve") for name in asking)
+
+
+@NETWORKED
+async def test_store_by_its_hosts_name(
+    engine: str, new_url: Callable[[str], str], open_store: Callable[..., Any]
+) -> None:
+    """A name that is known connects as an address does."""
+    store = await open_store(new_url(engine).replace("127.0.0.1", "localhost"))
+    await remember(store, ROWS)
+    assert await recall(store) == ROWS
+
+
+@pytest.mark.parametrize("kind", ["reading", "writing"])
+async def test_long_transactions_have_long_statements(
+    kind: str, new_url: Callable[[str], str], open_store: Callable[..., Any]
+) -> None:
+    """What may take an hour may spend it in one statement; the next transaction has the usual limit again."""
+    store = await open_store(new_url("postgres"))
+    found = []
+    for more in ({"seconds": 3600.0}, {}):
+        async with getattr(store, kind)(**more) as connection:
+            found.append((await connection.execute(text("SHOW statement_timeout"))).scalar())
+    assert found == ["1h", "5s"]
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("postgresql://u:hunter2@h:99999/w", "The URL of the store is not usable: its port is not from 1 to 65535;"),
+        (
+            "oracle://u:hunter2@h/w",
+            "The URL of the store is not usable: the scheme 'oracle' is not one that can be read",
+        ),
+    ],
+)
+async def test_url_that_cannot_be_used(url: str, sentence: str, open_store: Callable[..., Any]) -> None:
+    """A URL that never came by the configuration is refused too, and the store is named, not a database."""
+    with pytest.raises(StoreUrlError) as caught:
+        await open_store(url)
+    assert str(caught.value).startswith(sentence)
+    assert caught.value.exit_code == 2
+
+
+async def test_driver_that_is_missing(open_store: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra that brings it is named."""
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(StoreDriverMissingError, match=r"The store needs .*'watchbridge\[postgresql\]'"):
+        await open_store("postgresql://u:p@h/w")
 
 
 async def test_no_database_file(open_store: Callable[..., Any], tmp_path: Any) -> None:

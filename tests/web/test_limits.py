@@ -106,11 +106,14 @@ async def test_who_does_not_read_the_answer_is_cut(short, eventually, serve, ser
     raw.close()
 
 
-async def test_connections_beyond_the_cap_are_closed_at_once_and_room_is_made_again(short, serve, monkeypatch):
+async def test_connections_beyond_the_cap_are_closed_at_once_and_room_is_made_again(
+    short, eventually, serve, monkeypatch
+):
     monkeypatch.setattr(protocol, "KEEPALIVE", 3.0)
     (url,) = await serve()
+    listener = serve.web._listeners[0]
     held = [await asyncio.open_connection("127.0.0.1", port_of(url)) for _ in range(8)]
-    await asyncio.sleep(0)
+    await eventually(lambda: len(listener._connections) == len(held))
     async with asyncio.timeout(2):
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(url))
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):

@@ -89,6 +89,25 @@ async def test_odd_methods_and_paths_find_nothing_they_should_not(serve, talk, l
         assert b"\r\nAllow: " in answer
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allowed"),
+    [
+        (b"TRACE", b"/metrics", 405, {"GET", "HEAD"}),
+        (b"PROPFIND", b"/-/healthy", 405, {"GET", "HEAD"}),
+        (b"TRACE", b"/-/reload", 405, {"POST"}),
+        (b"DELETE", b"/-/reload", 405, {"POST"}),
+        (b"TRACE", b"/nowhere", 404, None),
+    ],
+)
+async def test_what_a_path_takes_is_said_for_that_path(serve, talk, method, path, status, allowed):
+    """RFC 9110 15.5.6: Allow lists what the target takes, whatever method was tried."""
+    (url,) = await serve()
+    answer = await talk(url, method + b" " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert status_of(answer) == status
+    found = re.search(rb"\r\nAllow: ([^\r]*)", answer)
+    assert (found and set(re.split(r",\s*", found[1].decode()))) == allowed
+
+
 async def test_a_method_override_overrides_nothing(serve, services):
     (url,) = await serve()
     headers = {"X-HTTP-Method-Override": "POST"}
