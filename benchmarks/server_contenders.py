@@ -140,7 +140,7 @@ def ours(series: int, folder: Path, data_label: str = "") -> Iterator[Contender]
     configuration = {
         "listen": [{"address": f"{HOST}:{port}", "serve": ["metrics"]}],
         "store": f"sqlite:///{folder / 'state' / 'watchbridge.db'}",
-        "scrape": {"max_series": 1_000_000},
+        "scrape": {"max_series": 100_000},
     }
     path = folder / "watchbridge.yml"
     path.write_text(json.dumps(configuration), encoding="utf-8")
