@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 
 
@@ -11,10 +10,12 @@ def main() -> None:
     if sys.argv[1:] == ["--version"] and sys.stdout is not None:
         from exporter import __version__  # noqa: PLC0415 - the fast path imports nothing else
 
-        # What cannot be written is told below, where all such failures are.
-        with contextlib.suppress(OSError):
+        try:  # contextlib alone would take longer to import than all of this
             sys.stdout.write(f"watchbridge {__version__}\n")
             sys.stdout.flush()
+        except OSError:
+            pass  # what cannot be written is told below, where all such failures are
+        else:
             return
     from exporter.cli import run  # noqa: PLC0415 - kept off the fast path
 

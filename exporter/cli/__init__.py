@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import sys
 from typing import Any, Final, NoReturn
@@ -49,6 +48,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown word names the nearest known one."""
+        import difflib  # only a typing error needs it
+
         word = args[0] if args else ""
         near = difflib.get_close_matches(word, COMMANDS, n=1)
         if word not in COMMANDS and not word.startswith("-") and near:
