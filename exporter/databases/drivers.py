@@ -1,7 +1,8 @@
 """One driver a dialect: how a read-only, bounded connection is opened, and how it is cut off.
 
-Measured: without these settings a PostgreSQL client across a dropped network saw no error for 40 s and more, and
-cancelling it blocked for another 10 s. So a connection that is late is aborted at its socket, never cancelled.
+Measured: a PostgreSQL client across a dropped network saw no error for 40 s and more, and cancelling it blocked for
+another 10 s. So a connection that is late is aborted at its socket, never cancelled; the settings of the session are
+for the server, which must not go on for a client that is gone.
 """
 
 from __future__ import annotations
