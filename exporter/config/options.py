@@ -76,6 +76,26 @@ class Facts:
     pattern: str | None = None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kind:
+    """Marks a field whose mapping has a key `kind` that names a module of a family, as `Annotated[Choice, Kind(...)]`.
+
+    The other keys are those of the module's `Options`; `beside` is an options class whose keys stand among them.
+    """
+
+    family: str
+    beside: type | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Choice:
+    """The value of such a field: the word, the `Options` of its module, and the object of `beside` (None without)."""
+
+    kind: str
+    options: Any
+    beside: Any = None
+
+
 def option(  # noqa: PLR0913 -- these are the keywords of a declaration, not arguments of an action
     default: Any = dataclasses.MISSING,
     *,

@@ -1,0 +1,1 @@
+"""Services: what is configured, what is known of each, and what must outlive the process."""
