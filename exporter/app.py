@@ -101,6 +101,7 @@ class Application:
         )
         stack.push_async_callback(self._stop_web, web)
         await web.start()
+        running.watch.start()
         if self._reloads_on_hangup:
             self._listen_to_signals({"SIGHUP": self._reload_soon})
         for url in web.addresses:

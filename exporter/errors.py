@@ -6,9 +6,13 @@ class's: 1 a check says no, 2 usage or configuration, 3 something needed could n
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import re
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class WatchbridgeError(Exception):
@@ -240,3 +244,68 @@ class StoreUrlError(ConfigurationError):
 
 class StoreDriverMissingError(ConfigurationError):
     """The store needs the driver {driver!r}: install it with pip install 'watchbridge[{extra}]'."""
+
+
+class ClientMissingError(WatchbridgeError):
+    """There is no client with the id {id}: list the clients to see which there are."""
+
+
+class ClientExistsError(WatchbridgeError):
+    """There is a client {name!r} already: take another name, or change that one."""
+
+
+class ClientOfFileError(WatchbridgeError):
+    """The client {name!r} has services in the configuration file: change or remove them there first."""
+
+
+class ServiceMissingError(WatchbridgeError):
+    """There is no service with the id {id}: list the services to see which there are."""
+
+
+class ServiceExistsError(WatchbridgeError):
+    """The client {client!r} has a service {name!r} already: take another name, or change that one."""
+
+
+class ServiceOfFileError(WatchbridgeError):
+    """The service {name!r} comes from the configuration file: change it there."""
+
+
+class ServicesOfApiError(ConfigurationError):
+    """The configuration names services that were made through the API: {names}; rename them in the configuration, or
+    delete those of the API."""
+
+
+class InvalidFieldsError(WatchbridgeError):
+    """{mistakes}"""
+
+    exit_code = 2
+
+    def __init__(self, problems: tuple[tuple[str, str], ...]) -> None:
+        self.problems = problems
+        """What is wrong: each time the field and a sentence."""
+        super().__init__(mistakes=" ".join(f"{field}: {sentence}." for field, sentence in problems))
+
+
+class CredentialKeyMissingError(ConfigurationError):
+    """There is no key to encrypt user and password with: set ENCRYPTION_KEY or `key_file` to 32 random bytes, for
+    example what `openssl rand -base64 32` prints, after base64:."""
+
+
+class CredentialUnreadableError(WatchbridgeError):
+    """The field {field} of row {row} in {table} cannot be decrypted: {reason}."""
+
+
+class CryptographyMissingError(ConfigurationError):
+    """Stored users and passwords need the library cryptography: install it with pip install cryptography."""
+
+
+class UnknownServiceError(ConfigurationError):
+    """There is no single service {name!r}{hint}: `watchbridge services list` names all."""
+
+    @classmethod
+    def of(cls, name: str, known: Sequence[str], *, several: bool = False) -> UnknownServiceError:
+        """Return the error with the nearest known name, or with how to tell services of one name apart."""
+        if several:
+            return cls(name=name, hint=", but one of several clients: write CLIENT/NAME")
+        near = difflib.get_close_matches(name, known, n=1)
+        return cls(name=name, hint=f" (did you mean {near[0]!r}?)" if near else "")

@@ -66,8 +66,26 @@ State = Literal["up", "degraded", "down", "maintenance", "unknown"]
 
 STATES: tuple[State, ...] = ("up", "degraded", "down", "maintenance", "unknown")
 
-Cause = Literal["", "config", "resolve", "refused", "connect", "tls", "timeout", "protocol", "status", "body", "health",
-                "slow", "exit", "answer", "value", "absent", "system", "unexpected"]
+Cause = Literal[
+    "",
+    "config",
+    "resolve",
+    "refused",
+    "connect",
+    "tls",
+    "timeout",
+    "protocol",
+    "status",
+    "body",
+    "health",
+    "slow",
+    "exit",
+    "answer",
+    "value",
+    "absent",
+    "system",
+    "unexpected",
+]
 """Why a reading is not `up`, as one of few words; the sentence is the reading's `reason`."""
 
 
@@ -152,7 +170,7 @@ class Probe(Protocol):
         ...
 
     def target(self, options: Any) -> str:
-        """Return what is probed in a few words, without any secret: a URL without its password, an address, a program."""
+        """Return what is probed in a few words, without any secret: an address, a URL without password."""
         ...
 
     def aimed(self, options: Any, target: str) -> Any:
@@ -187,6 +205,11 @@ class Parts(Protocol):
     @property
     def reload(self) -> Reload:
         """How the last load of the configuration went."""
+        ...
+
+    @property
+    def watch(self) -> Any:
+        """The services that this process probes (`exporter.services.watch.Watch`); None where nothing does."""
         ...
 
     def options(self, collector: str) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ REAP_SECONDS = 5.0
 """How long the end of a killed process is awaited: one in uninterruptible sleep cannot be killed yet."""
 _KILLED = -9
 """The status of a process whose end was not seen: it was sent SIGKILL, which Windows has no name for."""
-_STANDARD_INPUT, _STANDARD_OUTPUT = 0, 1
+_STANDARD_INPUT, _STANDARD_OUTPUT, _STANDARD_ERROR = 0, 1, 2
 _INHERITED = ("PATH", "LANG", "HOME")
 # Windows programs do not start, or find no place for their files, without these.
 _INHERITED_ON_WINDOWS = ("SYSTEMROOT", "SYSTEMDRIVE", "COMSPEC", "PATHEXT", "TEMP", "TMP", "USERPROFILE")
@@ -32,11 +32,15 @@ _INHERITED_ON_WINDOWS = ("SYSTEMROOT", "SYSTEMDRIVE", "COMSPEC", "PATHEXT", "TEM
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a process ended: its status (negative: the signal), the first bytes of its output with standard error."""
+    """How a process ended: its status (negative: the signal), the first bytes of its output with standard error.
+
+    `errors` are the first bytes of standard error where it was asked for apart from the output.
+    """
 
     code: int
     output: bytes
     timed_out: bool
+    errors: bytes = b""
 
 
 def clean_environment() -> dict[str, str]:
@@ -52,13 +56,17 @@ async def run(
     timeout: float,
     environment: Mapping[str, str] | None = None,
     output_limit: int = OUTPUT_LIMIT,
+    errors_apart: bool = False,
 ) -> Finished:
     """Run a program to its end, or to the deadline (seconds): then it and all that it started are killed.
+
+    `output_limit` holds for standard error on its own where it is asked for apart.
 
     What the program leaves running after a normal end lives on (`mail` delivers in the background). Cancelling this
     call kills the group too. Raises ProcessNotStartedError when there is no such program, or it may not be run.
     """
-    transport, watched = await _start(argv, clean_environment() if environment is None else environment, output_limit)
+    watched = _Watched(output_limit, errors_apart=errors_apart)
+    transport = await _start(argv, clean_environment() if environment is None else environment, watched)
     timed_out = False
     try:
         _feed(transport, stdin)
@@ -73,50 +81,54 @@ async def run(
         await _within(DRAIN_SECONDS, watched.output_ended)
         transport.close()
     code = transport.get_returncode()
-    return Finished(code=_KILLED if code is None else code, output=bytes(watched.kept), timed_out=timed_out)
+    output, errors = map(bytes, (watched.output, watched.errors))
+    return Finished(code=_KILLED if code is None else code, output=output, timed_out=timed_out, errors=errors)
 
 
 class _Watched(asyncio.SubprocessProtocol):
     """Keeps the head of the output and notes the two ends: of the process, and of its output."""
 
-    def __init__(self, limit: int) -> None:
-        self.kept = bytearray()
+    def __init__(self, limit: int, *, errors_apart: bool) -> None:
+        self.output = bytearray()
+        self.errors = bytearray()
+        self.errors_apart = errors_apart
         self.exited = asyncio.Event()
         self.output_ended = asyncio.Event()
+        self._open = {_STANDARD_OUTPUT, _STANDARD_ERROR} if errors_apart else {_STANDARD_OUTPUT}
         self._limit = limit
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 - standard error is joined to it
-        self.kept += data[: self._limit - len(self.kept)]
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        kept = self.errors if fd == _STANDARD_ERROR else self.output
+        kept += data[: self._limit - len(kept)]
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol of asyncio
-        if fd == _STANDARD_OUTPUT:
+        self._open.discard(fd)
+        if not self._open:
             self.output_ended.set()
 
     def process_exited(self) -> None:
         self.exited.set()
 
 
-async def _start(
-    argv: Sequence[str], environment: Mapping[str, str], limit: int
-) -> tuple[asyncio.SubprocessTransport, _Watched]:
+async def _start(argv: Sequence[str], environment: Mapping[str, str], watched: _Watched) -> asyncio.SubprocessTransport:
     """Start in a session of its own, so that one signal reaches all that it starts; in no directory of ours."""
     settings: dict[str, Any] = {}
     if sys.platform != "win32":
         settings = {"start_new_session": True, "umask": 0o077, "cwd": "/"}
     try:
-        transport, watched = await asyncio.get_running_loop().subprocess_exec(
-            lambda: _Watched(limit),
+        transport, _ = await asyncio.get_running_loop().subprocess_exec(
+            lambda: watched,
             *argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE if watched.errors_apart else subprocess.STDOUT,
             env=dict(environment),
             **settings,
         )
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument or a variable
         reason = getattr(error, "strerror", None) or str(error)
         raise ProcessNotStartedError(program=argv[0], reason=reason) from error
-    return transport, watched
+    return transport
 
 
 def _feed(transport: asyncio.SubprocessTransport, data: bytes) -> None:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
+import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter import __version__, logs
+from exporter import __version__, logs, probing
 from exporter.errors import InvalidConfigurationError, UnknownCollectorError, WatchbridgeError
+from exporter.guard import Guard
 from exporter.kinds import words
 from exporter.model import Reload
 from exporter.scrape import Scrape
+from exporter.services.watch import Watch
 from exporter.sources import families, generation
 from exporter.store.collector_runs import recall, remember
+from exporter.store.options import key_ring
 from exporter.telemetry import Telemetry
-from exporter.web.services import Health, SourceState
+from exporter.web.services import Health, ServiceState, SourceState
+from exporter.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -47,6 +53,11 @@ def _refuse_emptied(configuration: Configuration) -> None:
         raise InvalidConfigurationError((told,))
 
 
+def _replica(configuration: Configuration) -> str:
+    """Return the name of this process among those that share the store."""
+    return configuration.replica or f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
+
+
 async def _retire(scrape: Scrape, old: Generation, fresh: Generation, earlier: asyncio.Task[None] | None) -> None:
     """Let the scrapes that began under the old configuration end under it, and those before them first."""
     try:
@@ -76,10 +87,18 @@ class Running:
         self._reloading = asyncio.Lock()
         self._collectors = words("collectors")
         self._state = Reload(successful=True, success_at=self.started)
-        self._generation: Generation = generation(first, clock, self._state, None)
+        self._wire = Wire(clock=clock)
+        self.watch = Watch(store, clock, _replica(first), first, key_ring(first.store))
+        self._generation: Generation = generation(first, clock, self._state, None, self.watch)
+        self.watch.adopt(first, self._parts(self._generation))
         self._scrape = Scrape(self._generation.sources, first.scrape, clock)
         self._telemetry = Telemetry(families())
         self._retiring: asyncio.Task[None] | None = None
+
+    def _parts(self, made: Generation) -> probing.Parts:
+        """Return what the probes of a configuration may use."""
+        guard = Guard(made.configuration.probing.allow)
+        return probing.Parts(wire=self._wire, databases=made.databases, clock=self.clock, permits=guard.configured)
 
     async def scrape(
         self, names: frozenset[str] | None, timeout: float, accept: str | None, accept_encoding: str | None
@@ -92,12 +111,12 @@ class Running:
 
     def readiness(self) -> str | None:
         """Return why no work can be done, or None."""
-        return "it is shutting down" if self.stopping else self._unread or self._unwritten
+        return "it is shutting down" if self.stopping else self._unread or self._unwritten or self.watch.trouble
 
     async def health(self) -> Health:
         """Return whether the store answers and which sources cannot be read."""
         await self.look_after_store()
-        if trouble := self._unread or self._unwritten:
+        if trouble := self._unread or self._unwritten or self.watch.trouble:
             return Health("unhealthy", {"store": "unhealthy"}, trouble)
         details = {"store": "healthy"}
         for outlet in self._scrape.outlets:
@@ -112,6 +131,19 @@ class Running:
             reason = None if outlet.failing is None else logs.REDACTION.apply(outlet.failing)
             yield SourceState(*outlet.key, read, outlet.last_success, reason)
 
+    def services(self) -> Iterable[ServiceState]:
+        """Yield the services that this process probes and how they are."""
+        for standing in sorted(self.watch.board, key=lambda one: one.service.key):
+            service = standing.service
+            yield ServiceState(
+                service.client,
+                service.name,
+                standing.state,
+                standing.since,
+                logs.REDACTION.apply(standing.reason),
+                standing.ran_at,
+            )
+
     async def reload(self) -> None:
         """Load the configuration again. A mistake in it changes nothing but the metric that says so, and is raised."""
         async with self._reloading:
@@ -119,7 +151,7 @@ class Running:
                 # Reading files and checking them takes a moment, and a scrape may be under way.
                 configuration = await asyncio.to_thread(self._load)
                 _refuse_emptied(configuration)
-                fresh = generation(configuration, self.clock, self._state, self._generation)
+                fresh = generation(configuration, self.clock, self._state, self._generation, self.watch)
                 if _fixed(configuration) != _fixed(self._generation.configuration):
                     log.warning("`listen`, `store`, `scrape.timeout` and `scrape.offset` take effect at the next start")
                 logs.set_up(configuration.log)
@@ -144,6 +176,7 @@ class Running:
         scrape = Scrape(fresh.sources, configuration.scrape, self.clock)
         scrape.adopt(old_scrape)
         self._generation, self._scrape = fresh, scrape
+        self.watch.adopt(configuration, self._parts(fresh))
         self._retiring = asyncio.create_task(_retire(old_scrape, old, fresh, self._retiring))
 
     async def recall(self) -> None:
@@ -176,7 +209,9 @@ class Running:
             self._unwritten = None
 
     async def close(self) -> None:
-        """End reads that are under way, write down what they knew, and close the databases."""
+        """End probes and reads that are under way, write down what they knew, and close the databases."""
+        await self.watch.close()
+        await self._wire.close()
         await self._scrape.close()
         if self._look is not None:
             self._look.cancel()

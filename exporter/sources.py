@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from exporter.config import Configuration
     from exporter.databases.database import Database
     from exporter.model import Clock, Family, Reload, Source
+    from exporter.services.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Generation:
     clock: Clock
     reload: Reload
     databases: Mapping[str, Database]
+    watch: Watch | None = None
     _made: list[Source] = field(default_factory=list)
 
     def options(self, collector: str) -> Mapping[str, Any]:
@@ -45,7 +47,13 @@ class Generation:
         await asyncio.gather(*(database.close() for database in dropped))
 
 
-def generation(configuration: Configuration, clock: Clock, reload: Reload, earlier: Generation | None) -> Generation:
+def generation(
+    configuration: Configuration,
+    clock: Clock,
+    reload: Reload,
+    earlier: Generation | None,
+    watch: Watch | None = None,
+) -> Generation:
     """Return the parts of a configuration; databases whose options are the same keep their connections.
 
     Raises ConfigurationError for a missing driver or an unusable URL: before anything that runs was touched.
@@ -54,7 +62,7 @@ def generation(configuration: Configuration, clock: Clock, reload: Reload, earli
     for name, options in configuration.databases.items():
         kept = earlier.databases.get(name) if earlier else None
         databases[name] = kept if kept is not None and kept.options == options else open_database(name, options)
-    made = Generation(configuration, clock, reload, databases)
+    made = Generation(configuration, clock, reload, databases, watch)
     _ = made.sources
     return made
 

@@ -256,6 +256,16 @@ async def test_a_reload_that_breaks_in_an_unforeseen_way_is_on_the_metric(
     assert (found[RELOADED], found[APPROVED]) == (0.0, 1.0)
 
 
+async def renamed(home: Home, table: str, other: str) -> None:
+    """Rename a table of the store; in a thread, since the program that may be writing runs on this loop."""
+
+    def rename() -> None:
+        with contextlib.closing(sqlite3.connect(home.folder / "store" / "watchbridge.db")) as connection, connection:
+            connection.execute(f"ALTER TABLE {table} RENAME TO {other}")
+
+    await asyncio.to_thread(rename)
+
+
 async def test_readiness_follows_the_store_by_itself(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has to ask for the health first: a kubelet asks for readiness alone."""
     monkeypatch.setattr("exporter.app.LOOK_EVERY", 0.05)
@@ -270,20 +280,16 @@ async def test_readiness_follows_the_store_by_itself(home: Home, monkeypatch: py
                     await asyncio.sleep(0.02)
 
         await becomes(200)
-        with contextlib.closing(sqlite3.connect(home.folder / "store" / "watchbridge.db")) as other, other:
-            other.execute("ALTER TABLE collector_runs RENAME TO gone")
+        await renamed(home, "collector_runs", "gone")
         await becomes(503)
-        with contextlib.closing(sqlite3.connect(home.folder / "store" / "watchbridge.db")) as other, other:
-            other.execute("ALTER TABLE gone RENAME TO collector_runs")
+        await renamed(home, "gone", "collector_runs")
         await becomes(200)
 
 
 async def test_readiness_follows_the_store(home: Home) -> None:
     """A store that does not answer makes us unhealthy and not ready, and its return makes us ready again."""
     async with home.running() as (_, url), aiohttp.ClientSession() as session:
-        database = home.folder / "store" / "watchbridge.db"
-        with contextlib.closing(sqlite3.connect(database)) as other, other:
-            other.execute("ALTER TABLE collector_runs RENAME TO gone")
+        await renamed(home, "collector_runs", "gone")
         async with session.get(f"{url}/health") as response:
             assert (response.status, (await response.json())["status"]) == (503, "unhealthy")
         async with session.get(f"{url}/-/ready") as response:
@@ -291,8 +297,7 @@ async def test_readiness_follows_the_store(home: Home) -> None:
         async with session.get(f"{url}/-/healthy") as response:
             assert response.status == 200
         assert (await scraped(url))[APPROVED] == 1.0, "a scrape does not need the store"
-        with contextlib.closing(sqlite3.connect(database)) as other, other:
-            other.execute("ALTER TABLE gone RENAME TO collector_runs")
+        await renamed(home, "gone", "collector_runs")
         async with session.get(f"{url}/health") as response:
             assert (response.status, (await response.json())["status"]) == (200, "healthy")
         async with session.get(f"{url}/-/ready") as response:

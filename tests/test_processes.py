@@ -44,6 +44,13 @@ async def test_status_and_both_outputs_are_returned():
     assert finished == Finished(code=7, output=b"out\nerr\n", timed_out=False)
 
 
+async def test_standard_error_can_be_kept_apart():
+    text = "import sys; print('out'); sys.stderr.write('e' * 300_000); sys.stdout.write('o' * 300_000); sys.exit(3)"
+    finished = await script(text, errors_apart=True, output_limit=1000)
+    assert (finished.code, finished.errors) == (3, b"e" * 1000)
+    assert finished.output == b"out\n" + b"o" * 996
+
+
 async def test_input_reaches_the_program_and_ends():
     data = b"x" * 1_000_000
     finished = await script("import sys; print(len(sys.stdin.buffer.read()))", stdin=data)

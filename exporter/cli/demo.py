@@ -19,7 +19,8 @@ from exporter.cli.option_types import FilePath
 from exporter.cli.serve import LEVEL
 
 WELCOME: Final = """\
-Watchbridge watches an example package database that changes while you look; its metrics are at {url}/metrics
+Watchbridge watches an example package database and four services that come and go; look at {url}
+  see the services:    curl -s {url}/metrics | grep '^watchbridge_service_state.* 1$'
   see the packages:    curl -s {url}/metrics | grep '^watchbridge_packages'
   report them:         {setting} {program} packages --detailed
   ask how it is:       curl -s {url}/health
@@ -63,7 +64,7 @@ def _checked(_: click.Context, __: click.Parameter, address: str) -> str:
     help="Only write the example package database (SQLite) to this new file, and serve nothing.",
 )
 def command(address: str, level: str, path: Path | None) -> None:
-    """Serve example data: packages in all eight statuses, some of them stuck, moving while you look."""
+    """Serve example data: packages that move through their statuses, and services that go up, degraded and down."""
     if path is not None:
         _write(path)
         return
@@ -93,9 +94,11 @@ async def _demo(folder: Path, address: str, level: str) -> None:
     from exporter.app import Application
 
     path = folder / "packages.db"
-    text = json.dumps(_configuration(folder, path, address, level))  # JSON is YAML, and quotes whatever it holds
-    packages = example.Packages(path)
+    packages, services = example.Packages(path), example.Services()
     await asyncio.to_thread(packages.make)
+    await services.start()
+    # JSON is YAML, and quotes whatever it holds.
+    text = json.dumps(_configuration(folder, path, address, level) | services.configuration())
 
     def started(urls: tuple[str, ...]) -> None:
         url = _openable(urls[0])
@@ -104,13 +107,14 @@ async def _demo(folder: Path, address: str, level: str) -> None:
     application = Application(
         lambda: config.parse(text, name="the demo's configuration"), started=started, reloads=False
     )
-    moving = asyncio.create_task(packages.keep_moving())
+    moving = asyncio.gather(packages.keep_moving(), services.keep_changing())
     try:
         await application.run()
     finally:
         moving.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await moving
+        await services.close()
 
 
 def _configuration(folder: Path, path: Path, address: str, level: str) -> dict[str, object]:

@@ -32,6 +32,13 @@ class Configuration:
         scrape: `exporter.scrape.ScrapeOptions`.
         log: `exporter.logs.LogOptions`.
         email: `exporter.mail.MailOptions`, or None.
+        services: `exporter.services.options.ServiceOptions` by name.
+        probing: `exporter.services.options.ProbingOptions`.
+        probe_modules: by name, each a `Choice` of a kind of probe with `exporter.services.options.ModuleTiming` beside.
+        probe_modules_file: a file of blackbox_exporter with more of them, or None.
+        windows: `exporter.windows.WindowOptions`.
+        readings: `exporter.services.options.ReadingsOptions`.
+        replica: the name of this one of several replicas, or None.
         collectors: by the word of the collector and the name of the source, each the collector's `Options`. Every
             known word is there.
         path: the file that was read, if one was.
@@ -47,6 +54,13 @@ class Configuration:
     scrape: Any = None
     log: Any = None
     email: Any = None
+    services: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    probing: Any = None
+    probe_modules: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    probe_modules_file: Path | None = None
+    windows: tuple[Any, ...] = ()
+    readings: Any = None
+    replica: str | None = None
     collectors: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     path: Path | None = None
     warnings: tuple[str, ...] = ()
@@ -92,6 +106,6 @@ def parse(
 
 def json_schema(sections: tuple[Section, ...] | None = None) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the configuration, for editors and for the reference."""
-    from exporter.config.sections import all_sections, schema_of  # noqa: PLC0415 -- see the module's docstring
+    from exporter.config.sections import all_sections, published_schema  # noqa: PLC0415 -- see the module's docstring
 
-    return schema_of(sections or all_sections())
+    return published_schema(sections or all_sections())

@@ -7,24 +7,27 @@ import dataclasses
 import os
 import typing
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from exporter.config import files
-from exporter.config.options import Duration, Secret, Size
-from exporter.config.schema import Entry, branches, entries
+from exporter.config import choices, files
+from exporter.config.mistakes import LIMIT
+from exporter.config.options import Choice, Duration, Kind, Secret, Size
+from exporter.config.schema import Entry, branches, entries, kind_of
 from exporter.config.secrets import is_secret, parts
 from exporter.config.unread import NotReadError
 from exporter.config.words import duration, size
 from exporter.errors import WatchbridgeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from exporter.config.document import Document
     from exporter.config.mistakes import Mistake
     from exporter.config.mistakes import Path as Steps
+    from exporter.config.sections import Section
 
 SECRET_SIZE: Final = 64 * 1024
 """Bytes of a file that holds a secret."""
@@ -54,33 +57,45 @@ class Builder:
         self.built: list[tuple[Steps, Any]] = []
 
     def build(self, kind: Any, value: Any, path: Steps) -> Any:
-        """Return the object of a type for checked data; NotBuiltError when a mistake was found (and kept)."""
+        """Return the object of a type for checked data; NotBuiltError when a mistake was found (and kept).
+
+        The type None is that of what is not there.
+        """
+        if kind is None:
+            return None
         kind = _branch(kind, value)
-        origin = typing.get_origin(kind)
-        if origin is tuple:
-            item = typing.get_args(kind)[0]
-            return tuple(self._each((item, one, (*path, index)) for index, one in enumerate(value)))
-        if origin is Mapping:
-            item = typing.get_args(kind)[1]
-            return MappingProxyType(
-                dict(zip(value, self._each((item, one, (*path, key)) for key, one in value.items()), strict=True))
-            )
+        if (simple := _SCALARS.get(kind)) is not None:
+            return simple(value)
+        if (mark := _kind_of(kind)) is not None:
+            return self._choice(mark, value, path)
+        if typing.get_origin(kind) in {tuple, Mapping}:
+            return self._collection(kind, value, path)
         if dataclasses.is_dataclass(kind) and isinstance(kind, type):
             return self._options(kind, value, path)
-        if kind is Path:
-            return self.folder / value
-        return _SCALARS.get(kind, _same)(value)
+        return self.folder / value if kind is Path else value
 
-    def cross_check(self, configuration: Any) -> None:
-        """Ask every object for what only the whole configuration shows."""
+    def _collection(self, kind: Any, value: Any, path: Steps) -> Any:
+        *_, item = (one for one in typing.get_args(kind) if one is not Ellipsis)
+        if typing.get_origin(kind) is tuple:
+            return tuple(self._each((item, one, (*path, index)) for index, one in enumerate(value)))
+        built = self._each((item, one, (*path, key)) for key, one in value.items())
+        return MappingProxyType(dict(zip(value, built, strict=True)))
+
+    def cross_check(self, configuration: Any, sections: Iterable[Section]) -> None:
+        """Ask every object, and the sections themselves, for what only the whole configuration shows."""
+        for section in sections:
+            self._ask(section.problems, configuration, (), self.mistakes)
         for path, one in self.built:
             for word, told in (("problems", self.mistakes), ("warnings", self.warnings)):
-                ask = getattr(one, word, None)
-                if not callable(ask):
-                    continue
-                with contextlib.suppress(NotReadError):
-                    for steps, sentence in ask(configuration):
-                        told.append(self.document.mistake(self._written((*path, *steps)), sentence))
+                if callable(ask := getattr(one, word, None)):
+                    self._ask(ask, configuration, path, told)
+
+    def _ask(self, ask: Callable[[Any], Any], configuration: Any, path: Steps, told: list[Mistake]) -> None:
+        with contextlib.suppress(NotReadError):
+            for steps, sentence in ask(configuration):
+                told.append(self.document.mistake(self._written((*path, *steps)), sentence))
+                if len(told) > LIMIT:
+                    return
 
     def _written(self, path: Steps) -> Steps:
         """Return the path by which an option is given: a secret may stand in a file."""
@@ -98,6 +113,14 @@ class Builder:
         if failed:
             raise NotBuiltError
         return found
+
+    def _choice(self, kind: Kind, value: Mapping[str, Any], path: Steps) -> Choice:
+        """Return the choice of a kind: its own options and those beside them take their keys of one mapping."""
+        word = value[choices.KEY]
+        classes = (choices.options_of(kind.family, word), kind.beside)
+        # Both are built even when one has a mistake: all are told at once.
+        options, beside = self._each((one, value, path) for one in classes)
+        return Choice(word, options, beside)
 
     def _options(self, options: Any, value: Any, path: Steps) -> Any:
         if isinstance(value, str):
@@ -117,11 +140,16 @@ class Builder:
         except (ValueError, WatchbridgeError) as error:
             self.mistakes.append(self.document.mistake(path, str(error)))
             raise NotBuiltError from error
-        for entry in _entries_of(made) if is_text else ():
-            if entry.is_secret and (secret := getattr(made, entry.name)) is not None:
-                self._learn(secret.reveal(), path, f"{{{entry.name}_file: PATH}}")
-        self.built.append((path, made))
+        for entry, text in _secrets_of(made) if is_text else ():
+            self._learn(text, path, f"{{{entry.name}_file: PATH}}")
+        self.keep(made, path)
         return made
+
+    def keep(self, made: Any, path: Steps) -> None:
+        """Take an object into the cross checks, and its secrets among those to be hidden: defaults may be secret."""
+        for _, text in _secrets_of(made):
+            self.secrets |= parts(text)
+        self.built.append((path, made))
 
     def _secret(self, name: str, value: Mapping[str, Any], path: Steps) -> Secret | None:
         if name in value:
@@ -149,9 +177,11 @@ class Builder:
             self.warnings.append(self.document.mistake(path, sentence))
 
 
-def _entries_of(made: object) -> tuple[Entry, ...]:
-    options: Any = type(made)
-    return entries(options)
+def _secrets_of(made: Any) -> Iterator[tuple[Entry, str]]:
+    options: type = type(made)
+    for entry in entries(options) if dataclasses.is_dataclass(options) else ():
+        if entry.is_secret and (secret := getattr(made, entry.name)) is not None:
+            yield entry, secret.reveal()
 
 
 def _secret_text(data: bytes) -> str:
@@ -165,14 +195,15 @@ def _is_given(entry: Entry, value: Mapping[str, Any]) -> bool:
     return entry.name in value or (entry.is_secret and f"{entry.name}_file" in value)
 
 
-def _same(value: Any) -> Any:
-    return value
-
+_members = cache(branches)
+_kind_of = cache(kind_of)
 
 _SCALARS: Final[dict[Any, Callable[[Any], Any]]] = {
     Duration: lambda value: duration(str(value)),
     Size: lambda value: size(str(value)),
     Secret: Secret,
+    str: str,
+    bool: bool,
     int: int,  # 5.0 is a whole number to JSON Schema
     float: float,
 }
@@ -180,17 +211,20 @@ _SCALARS: Final[dict[Any, Callable[[Any], Any]]] = {
 
 def _branch(kind: Any, value: Any) -> Any:
     """Return the member of a union that holds such a value; the schema has made sure that there is one."""
-    return next((member for member in branches(kind) if _holds(member, value)), kind)
+    members = _members(kind)
+    if len(members) == 1:
+        return members[0]
+    return next((member for member in members if _holds(member, value)), kind)
 
 
 def _holds(kind: Any, value: Any) -> bool:
     origin = typing.get_origin(kind)
     if isinstance(value, dict):
-        return origin is Mapping or dataclasses.is_dataclass(kind)
+        return origin is Mapping or dataclasses.is_dataclass(kind) or kind_of(kind) is not None
     if isinstance(value, list):
         return origin is tuple
     if isinstance(value, bool):
         return kind is bool
     if isinstance(value, str):
-        return kind not in {bool, int, float} and origin not in {tuple, Mapping}
+        return kind not in {bool, int, float} and origin not in {tuple, Mapping, Annotated}
     return kind in {int, float, Duration, Size}

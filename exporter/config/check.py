@@ -8,26 +8,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jsonschema import Draft202012Validator, ValidationError, validators
 
+from exporter.config import choices, quick, wording
 from exporter.config.mistakes import LIMIT, nearest, shown
 from exporter.config.scalars import EMPTY, Trap
-from exporter.config.words import duration, size, written_duration, written_size
+from exporter.config.wording import has, hides, types, wanted
+from exporter.config.words import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from exporter.config.document import Document, Place
     from exporter.config.mistakes import Mistake, Path
+    from exporter.config.options import Kind
 
     Schema = Mapping[str, Any]
 
 _FEW: Final = 16
 """So many known keys are listed where none is near the unknown one."""
 _UNITS: Final = {"x-duration": "s", "x-size": "B"}
-_WORDS: Final = {"x-duration": (duration, written_duration), "x-size": (size, written_size)}
+_WORDS: Final = {"x-duration": duration, "x-size": size}
 
 
 def _meaning(keyword: str) -> Callable[..., Iterator[ValidationError]]:
-    read, _ = _WORDS[keyword]
+    read = _WORDS[keyword]
 
     def check(_validator: Any, bounds: Schema, text: Any, _schema: Schema) -> Iterator[ValidationError]:
         if not isinstance(text, str | int):
@@ -53,22 +56,45 @@ def _openable(_validator: Any, _value: bool, text: Any, _schema: Schema) -> Iter
         yield ValidationError("no path")
 
 
+def _kinded(validator: Any, kind: Kind, value: Any, _schema: Schema) -> Iterator[ValidationError]:
+    if not isinstance(value, dict):
+        return  # its type is told
+    word = value.get(choices.KEY)
+    try:
+        schema = choices.schema_of(kind, word)
+    except choices.NotLoadedError as error:
+        yield ValidationError(str(error), path=(choices.KEY,), validator="x-kind")
+    else:
+        yield from validator.descend(value, schema)
+
+
 _Validator: Final[Any] = validators.extend(  # type: ignore[no-untyped-call] # its stubs leave it untyped
     Draft202012Validator,
-    {word: _meaning(word) for word in _WORDS} | {"pattern": _whole, "x-path": _openable},
+    {word: _meaning(word) for word in _WORDS} | {"pattern": _whole, "x-path": _openable, "x-kind": _kinded},
 )
 
 
 def mistakes(document: Document, schema: Schema) -> list[Mistake]:
     """Return what the schema does not allow, at most some more than are told."""
-    errors = itertools.islice(_Validator(schema).iter_errors(document.data), LIMIT + 1)
+    errors = itertools.islice(_Validator(schema).iter_errors(_wrong(document.data, schema)), LIMIT + 1)
     told = itertools.chain.from_iterable(_Telling(document, error).mistakes() for error in errors)
     return list(itertools.islice(told, LIMIT + 1))
 
 
-def is_right(value: Any, schema: Schema) -> bool:
-    """Return whether a part of the data is as its schema wants it."""
-    return bool(_Validator(schema).is_valid(value))
+def _wrong(data: Any, schema: Schema) -> Any:
+    """Return the data without the named entries that are right: of ten thousand services, mostly one is wrong."""
+    if not isinstance(data, dict):
+        return data
+    return {word: _wrong_entries(value, schema["properties"].get(word, {})) for word, value in data.items()}
+
+
+def _wrong_entries(value: Any, schema: dict[str, Any]) -> Any:
+    if not isinstance(value, dict) or not isinstance(schema.get("additionalProperties"), dict):
+        return value
+    is_name, is_entry = quick.checker(schema["propertyNames"]), quick.checker(schema["additionalProperties"])
+    wrong = ((name, one) for name, one in value.items() if not (is_name(name) and is_entry(one)))
+    # jsonschema takes entries in any order: the first ones are told.
+    return dict(itertools.islice(wrong, LIMIT + 1))
 
 
 class _Telling:
@@ -92,12 +118,13 @@ class _Telling:
             "not": self.both,
             "anyOf": self.any_of,
             "minLength": self.too_short,
+            "x-kind": self.not_loaded,
         }
         return told.get(str(self.error.validator), self.value)()
 
     def trap(self, trap: Trap) -> Iterator[Mistake]:
         if trap.sentence:
-            hidden = trap.text and _has(self.schema, "x-secret")
+            hidden = trap.text and has(self.schema, "x-secret")
             mend = "found <secret>, which YAML does not read as a text: put it in quotes"
             yield self.at(mend if hidden else trap.sentence)
 
@@ -117,7 +144,13 @@ class _Telling:
             if self.error.message.startswith(f"{name!r} "):
                 yield self.at(f"the key '{name}' is missing{self.example(name)}", key=True)
 
+    def not_loaded(self) -> Iterator[Mistake]:
+        yield self.at(self.error.message)
+
     def example(self, name: str) -> str:
+        words = self.schema.get("properties", {}).get(name, {}).get("enum")
+        if name == choices.KEY and words:
+            return f": it is one of {', '.join(repr(word) for word in words)}"
         examples = self.schema.get("properties", {}).get(name, {}).get("examples")
         return f": write {name}: {examples[0]}" if examples and isinstance(examples[0], str | int) else ""
 
@@ -160,11 +193,13 @@ class _Telling:
         if "propertyNames" in self.error.absolute_schema_path:
             yield self.name()
             return
-        hidden = _has(self.schema, "x-secret")
+        hidden = has(self.schema, "x-secret")
         instance = self.found
         place = self.document.place(self.path)
-        found = "a text" if isinstance(instance, str) and not hidden and _hides(self.schema) else None
-        found = found or _found(instance, place, hidden=hidden)
+        found = "a text" if isinstance(instance, str) and not hidden and hides(self.schema) else None
+        if self.error.validator in {"minItems", "maxItems"} and instance:
+            found = f"a list of {len(instance)}"
+        found = found or wording.found(instance, place, hidden=hidden)
         sentence = f"found {found}, wanted {wanted(self.schema)}"
         yield self.at(sentence + self.hint(instance, place))
 
@@ -176,14 +211,14 @@ class _Telling:
         return mistake._replace(sentence=self.at(sentence).sentence)
 
     def hint(self, instance: Any, place: Place) -> str:
-        types = _types(self.schema)
-        unit = next((_UNITS[word] for word in _UNITS if _has(self.schema, word)), None)
+        kinds = types(self.schema)
+        unit = next((_UNITS[word] for word in _UNITS if has(self.schema, word)), None)
         if unit and isinstance(instance, int) and instance > 0:
             return f": add its unit, as in {instance}{unit}"
-        if isinstance(instance, int | float) and "string" in types and not types & {"integer", "number"}:
+        if isinstance(instance, int | float) and "string" in kinds and not kinds & {"integer", "number"}:
             return ": put it in quotes"
         is_number = isinstance(instance, str) and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", instance)
-        if is_number and not place.is_plain and types & {"integer", "number"} and "string" not in types:
+        if is_number and not place.is_plain and kinds & {"integer", "number"} and "string" not in kinds:
             return ": leave the quotes out"
         if isinstance(instance, str) and isinstance(choices := self.schema.get("enum"), list):
             return nearest(instance, [str(choice) for choice in choices])
@@ -195,72 +230,3 @@ class _Telling:
 
 def _few(known: list[str]) -> str:
     return f"; known here: {', '.join(known)}" if 0 < len(known) <= _FEW else ""
-
-
-def wanted(schema: Schema) -> str:
-    """Return what a schema allows, for people: "a duration like 30s, 5m or 1h", "a whole number from 1 to 100"."""
-    if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(wanted(branch) for branch in schema["anyOf"]))
-    if "enum" in schema:
-        choices = [f"'{choice}'" for choice in schema["enum"]]
-        return f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
-    for keyword, noun in (("x-duration", "a duration like 30s, 5m or 1h"), ("x-size", "a size like 512KiB or 5MiB")):
-        if keyword in schema:
-            return noun + _range(schema[keyword], _WORDS[keyword][1], " ")
-    return _wanted_type(schema)
-
-
-def _wanted_type(schema: Schema) -> str:
-    kind = schema.get("type")
-    nouns = {"boolean": "true or false", "object": "a mapping (key: value)", "array": "a list ([a, b])"}
-    if kind in {"integer", "number"}:
-        return ("a whole number" if kind == "integer" else "a number") + _range(schema, str, " ")
-    if kind == "array":
-        entries = {"minimum": schema.get("minItems"), "maximum": schema.get("maxItems")}
-        return nouns["array"] + _range({k: v for k, v in entries.items() if v is not None}, str, ", length ")
-    if kind != "string":
-        return nouns.get(str(kind), "something else")
-    if "x-path" in schema:
-        return "a path"
-    if "pattern" in schema:
-        examples = schema.get("examples")
-        return f"a text like '{examples[0]}'" if examples else f"a text that matches {schema['pattern']}"
-    letters = {"minimum": schema.get("minLength"), "maximum": schema.get("maxLength")}
-    return "a text" + _range({k: v for k, v in letters.items() if v not in {None, 1}}, str, ", length ")
-
-
-def _range(bounds: Schema, write: Callable[[Any], str], before: str) -> str:
-    least, most = bounds.get("minimum"), bounds.get("maximum")
-    if least is not None and most is not None:
-        return f"{before}from {write(least)} to {write(most)}"
-    if least is not None:
-        return f"{before}of at least {write(least)}"
-    return f"{before}of at most {write(most)}" if most is not None else ""
-
-
-def _types(schema: Schema) -> set[str]:
-    kinds = schema.get("type", [])
-    own = {kinds} if isinstance(kinds, str) else set(kinds)
-    return own.union(*(_types(branch) for branch in schema.get("anyOf", ())))
-
-
-def _has(schema: Schema, keyword: str) -> bool:
-    return keyword in schema or any(_has(branch, keyword) for branch in schema.get("anyOf", ()))
-
-
-def _hides(schema: Any) -> bool:
-    """Return whether a secret is wanted anywhere inside: a text in place of the whole may then hold it."""
-    children = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
-    return (isinstance(schema, dict) and "x-secret" in schema) or any(_hides(child) for child in children)
-
-
-def _found(value: Any, place: Place, *, hidden: bool) -> str:
-    if isinstance(value, dict):
-        return "a mapping" if value else "an empty mapping"
-    if isinstance(value, list):
-        return "a list" if value else "an empty list"
-    if hidden:
-        return "<secret>"
-    if isinstance(value, str):
-        return shown(place.raw if place.raw is not None else value)
-    return place.raw or str(value)

@@ -1,21 +1,24 @@
 """Strict YAML: plain data with the place of every value, from PyYAML's pure reader, without recursion or surprise.
 
 Only the event stream is used. Aliases, anchors, tags and merge keys are refused, so what is read is as large as what
-was written; depth, size and number of values are bounded before anything is built. The C reader is not used: it
-overflows its stack on deep nesting.
+was written; depth, size and number of values are bounded before anything is built.
+
+Two readers make the events. That of libyaml, thirty times as fast, parses without recursion (only its composer, which
+is not used, overflows its stack on deep nesting). The one in Python, which is always there, has the last word on small
+files that the other refuses, and reads those with tabs and byte order marks, of which libyaml takes more.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import yaml
 
-from exporter.config import files
+from exporter.config import files, syntax
 from exporter.config.mistakes import LIMIT as MISTAKES
 from exporter.config.mistakes import Mistake, at, refuse, shown
 from exporter.config.scalars import Trap, plain
+from exporter.config.syntax import DEPTH
 
 if TYPE_CHECKING:
     import pathlib
@@ -23,14 +26,16 @@ if TYPE_CHECKING:
 
     from exporter.config.mistakes import Path
 
-SIZE: Final = 1 << 20
-"""Bytes of a configuration file."""
-DEPTH: Final = 32
-"""Levels of nesting."""
-VALUES: Final = 20_000
-"""Values in a file: under a second of reading."""
+SIZE: Final = 8 << 20
+"""Bytes of a configuration file: ten thousand services of 800 bytes each."""
+VALUES: Final = 250_000
+"""Values in a file: ten thousand services of 25 each."""
 
-_BAD_ESCAPE: Final = re.compile(r"\\U(?!000|0010)[0-9A-Fa-f]{8}")
+_SECOND_OPINION: Final = 256 * 1024
+"""Characters of a text that is read once more by the reader in Python when libyaml refuses it: a few seconds."""
+QUICK: Final = getattr(yaml, "CSafeLoader", None)
+"""libyaml's reader; None where PyYAML was built without it."""
+
 _TOLD: Final = Trap("")
 
 
@@ -74,25 +79,44 @@ def read_file(path: pathlib.Path) -> str:
         raise refuse(str(path), [Mistake(0, 0, str(error))]) from error
 
 
-def read(text: str, name: str, expand: Callable[[str], str] = str) -> Document:
-    """Return the document; an empty one is an empty mapping. `expand` is put on every text that is a value.
+def read(text: str, name: str, expander: Callable[[], Callable[[str], str]] = lambda: str) -> Document:
+    """Return the document; an empty one is an empty mapping. `expander` makes what is put on each text that is a value.
 
     InvalidConfigurationError when the text is no YAML at all or crosses a bound: there is nothing to read on then.
     """
     if len(text) > SIZE:
         raise refuse(name, [Mistake(0, 0, f"is larger than {SIZE // 1024} KiB: make it smaller")])
+    if unprintable := yaml.reader.Reader.NON_PRINTABLE.search(text):
+        raise refuse(name, [syntax.unprintable(text, unprintable.start())])
+    readers = [yaml.SafeLoader]
+    if QUICK is not None and "\t" not in text and "\ufeff" not in text:
+        readers = [QUICK, yaml.SafeLoader] if len(text) <= _SECOND_OPINION else [QUICK]
+    for reader in readers:
+        try:
+            return _read(text, name, reader, expander())
+        except _RefusedError as refused:
+            mistakes = refused.mistakes
+    raise refuse(name, mistakes)
+
+
+class _RefusedError(Exception):
+    """A reader found no YAML."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        self.mistakes = mistakes
+        super().__init__()
+
+
+def _read(text: str, name: str, reader: Any, expand: Callable[[str], str]) -> Document:
     document = Document(name, {}, {}, [])
     try:
-        events = yaml.parse(text, Loader=yaml.SafeLoader)
-        data = _Builder(events, document, expand).document()
+        data = _Builder(yaml.parse(text, Loader=reader), document, expand).document()
     except _StopError as stop:
         raise refuse(name, [*document.mistakes, stop.args[0]]) from stop
-    except yaml.reader.ReaderError as error:
-        raise refuse(name, [_unprintable(text, error)]) from error
     except yaml.MarkedYAMLError as error:
-        raise refuse(name, [*document.mistakes, _syntax(error)]) from error
+        raise _RefusedError([*document.mistakes, syntax.syntax(error)]) from error
     except (ValueError, OverflowError) as error:  # an escape beyond Unicode; PyYAML lets chr() speak
-        raise refuse(name, [_escape(text)]) from error
+        raise _RefusedError([syntax.escape(text)]) from error
     return document._replace(data=data)
 
 
@@ -137,24 +161,19 @@ class _Builder:
             raise self.stop(event, f"nested deeper than {DEPTH} levels: make it flatter")
         if self.left < 0:
             raise self.stop(event, f"more than {VALUES} values in one file: make it smaller")
-        mark, key_mark = event.start_mark, (key or event).start_mark
-        place = Place(mark.line + 1, mark.column + 1, key_mark.line + 1, key_mark.column + 1)
-        self.at.places[path] = place
         if isinstance(event, yaml.AliasEvent):
+            self.at.places[path] = _place(event, key)
             self.complain(event, path, "an alias (*name) is not supported: write the value out, or quote the text")
             return _TOLD
-        told = self.properties(event, path)
-        value = self.content(event, path)
+        told = (event.anchor is not None or event.tag is not None) and self.properties(event, path)
+        value = self.content(event, path, key)
         return _TOLD if told else value
 
-    def content(self, event: Any, path: Path) -> Any:
-        if isinstance(event, yaml.MappingStartEvent):
-            return self.mapping(path)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return self.sequence(path)
-        is_plain = event.style is None
-        self.at.places[path] = self.at.places[path]._replace(raw=event.value, is_plain=is_plain)
-        return self.scalar(event, path, is_plain=is_plain)
+    def content(self, event: Any, path: Path, key: Any) -> Any:
+        self.at.places[path] = _place(event, key)
+        if isinstance(event, yaml.ScalarEvent):
+            return self.scalar(event, path)
+        return self.mapping(path) if isinstance(event, yaml.MappingStartEvent) else self.sequence(path)
 
     def properties(self, event: Any, path: Path) -> bool:
         if event.anchor is not None:
@@ -163,13 +182,14 @@ class _Builder:
             self.complain(event, path, "a tag (!name) is not supported: remove it, or quote the text")
         return event.anchor is not None or event.tag is not None
 
-    def scalar(self, event: Any, path: Path, *, is_plain: bool) -> Any:
-        value = plain(event.value) if is_plain else event.value
+    def scalar(self, event: Any, path: Path) -> Any:
+        value = event.value if event.style else plain(event.value)
         if not isinstance(value, str):
             return value
         try:
             value = self.expand(value)
-            value.encode()
+            if not value.isascii():
+                value.encode()
         except UnicodeEncodeError:
             self.complain(event, path, "holds half a character (a lone surrogate): write the whole character")
             return _TOLD
@@ -202,9 +222,10 @@ class _Builder:
             return None
         self.properties(event, path)
         word: str = event.value
-        if event.style is None and word == "<<":
+        is_plain = not event.style
+        if is_plain and word == "<<":
             self.complain(event, path, "a merge key (<<) is not supported: write the keys out")
-        elif event.style is None and not _is_text(word):
+        elif is_plain and not _is_text(word):
             self.complain(event, path, f"the key {shown(word)} is read as something else than a text: quote it")
         elif word in values:
             first = self.at.places[*path, word].key_line
@@ -226,43 +247,14 @@ class _Builder:
             event = next(self.events)
 
 
+def _place(event: Any, key: Any) -> Place:
+    mark, key_mark = event.start_mark, (key or event).start_mark
+    place = (mark.line + 1, mark.column + 1, key_mark.line + 1, key_mark.column + 1)
+    if isinstance(event, yaml.ScalarEvent):
+        return Place(*place, event.value, not event.style)
+    return Place(*place)
+
+
 def _is_text(word: str) -> bool:
     # As a key `on` can be nothing but a word; numbers, dates, true and null could be meant as what they are.
     return word.lower() in {"on", "off", "yes", "no"} or isinstance(plain(word), str)
-
-
-_HINTS: Final = {
-    "mapping values are not allowed here": "a ':' where no key can stand: check the indentation, or quote the text",
-    "could not find expected ':'": "a key without its ':': write `key: value`, with a space after the colon",
-    "found character '\\t' that cannot start any token": "a tab: YAML is indented and separated by spaces only",
-    "found character": "a text that begins with such a character must be quoted",
-    "found unexpected end of stream": "the file ends inside a quoted text: close the quote",
-    "expected <block end>, but found": "this does not line up with what stands above: check the indentation",
-    "expected ',' or": "a list or mapping goes wrong here: a comma or bracket is missing, or quotes around '${NAME}'",
-    "expected ' ', but found": "a text that begins with ! must be quoted",
-    "expected alphabetic or numeric character": "a text that begins with * or & must be quoted",
-    "found undefined tag handle": "a tag (!name) is not supported: remove it, or quote the text",
-}
-
-
-def _syntax(error: yaml.MarkedYAMLError) -> Mistake:
-    problem = error.problem or "it ends too early"
-    hint = next((hint for start, hint in _HINTS.items() if problem.startswith(start)), f"not valid YAML: {problem}")
-    mark = error.problem_mark or error.context_mark
-    return Mistake(mark.line + 1, mark.column + 1, hint) if mark else Mistake(0, 0, hint)
-
-
-def _escape(text: str) -> Mistake:
-    found = _BAD_ESCAPE.search(text)
-    line, column = _position(text, found.start()) if found else (0, 0)
-    return Mistake(line, column, "this escape names no character: the last one is \\U0010FFFF")
-
-
-def _position(text: str, index: int) -> tuple[int, int]:
-    return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
-
-
-def _unprintable(text: str, error: yaml.reader.ReaderError) -> Mistake:
-    line, column = _position(text, error.position)
-    code = f"U+{ord(text[error.position]):04X}" if error.position < len(text) else "an unknown character"
-    return Mistake(line, column, f"the character {code} may not stand in YAML: remove it, or write it as an escape")

@@ -76,6 +76,9 @@ class Facts:
     pattern: str | None = None
 
 
+NO_FACTS: Final = Facts()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kind:
     """Marks a field whose mapping has a key `kind` that names a module of a family, as `Annotated[Choice, Kind(...)]`.

@@ -17,6 +17,8 @@ _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,30}\Z", re.ASCII)
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS: Final = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}
+_NUMERIC: Final = frozenset("0123456789+-.")
+"""Each number, date and time begins with one of these."""
 _DECIMALS: Final = "write a plain decimal number, or "
 _TRAPS: Final = tuple(
     (re.compile(rf"(?:{shape})\Z", re.ASCII | re.DOTALL), meant, mend)
@@ -44,24 +46,25 @@ class Trap:
 
 def plain(text: str) -> str | int | float | bool | Trap:
     """Return what a plain, unquoted scalar means."""
-    if text in {"true", "false"}:
-        return text == "true"
     if text in _NULLS:
         return Trap(EMPTY)
+    if text[0] not in _NUMERIC:
+        return _word(text)
     if _INTEGER.match(text):
         return int(text)
     if _DECIMAL.match(text) and math.isfinite(number := float(text)):
         return number
-    reason = _trap(text)
-    return Trap(reason, text) if reason else text
-
-
-def _trap(text: str) -> str:
-    quoted = f"quote it as '{text}'"
-    if text.lower() in _BOOLEANS and text in {text.lower(), text.upper(), text.capitalize()}:
-        meant = _BOOLEANS[text.lower()]
-        return f"found {text}, which some YAML readers take for {meant}: write {meant}, or {quoted}"
     for shape, meant, mend in _TRAPS:
         if shape.match(text):
-            return f"found {text}, which some YAML readers take for {meant}: {mend}{quoted}"
-    return ""
+            return Trap(f"found {text}, which some YAML readers take for {meant}: {mend}quote it as '{text}'", text)
+    return text
+
+
+def _word(text: str) -> str | bool | Trap:
+    meant = _BOOLEANS.get(text.lower())
+    if meant is None or text not in {text.lower(), text.upper(), text.capitalize()}:
+        return text
+    if text == meant:
+        return text == "true"
+    sentence = f"found {text}, which some YAML readers take for {meant}: write {meant}, or quote it as '{text}'"
+    return Trap(sentence, text)

@@ -1,7 +1,8 @@
 """JSON Schema (draft 2020-12) from options classes.
 
-Four keywords of our own, which other readers of the schema skip: `x-duration` and `x-size` bound what a text means
-(seconds, bytes), `x-secret` marks what no message may show, `x-path` a path.
+Keywords of our own, which other readers of the schema skip: `x-duration` and `x-size` bound what a text means
+(seconds, bytes), `x-secret` marks what no message may show, `x-path` a path. `x-kind` stands for all kinds of a family
+and is resolved by `exporter.config.choices`: a published schema has none.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import dataclasses
 import inspect
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, Union
+from typing import Annotated, Any, Final, Literal, NamedTuple, Union
 
-from exporter.config.options import Duration, Facts, Secret, Size, facts_of
+from exporter.config.options import Choice, Duration, Facts, Kind, Secret, Size, facts_of
 from exporter.config.words import DURATION_PATTERN, SIZE_PATTERN, written_duration, written_size
 
 Schema = dict[str, Any]
@@ -26,8 +27,11 @@ NAME_CHARACTERS: Final = 200
 
 # Linters move imports that only annotations use behind TYPE_CHECKING: these words are then not in the module.
 _NAMES: Final = {
+    "Annotated": Annotated,
     "Any": Any,
+    "Choice": Choice,
     "Duration": Duration,
+    "Kind": Kind,
     "Literal": Literal,
     "Mapping": Mapping,
     "Path": Path,
@@ -67,7 +71,7 @@ class Entry(NamedTuple):
 @cache
 def entries(options: type) -> tuple[Entry, ...]:
     """Return the fields of an options class; TypeError where one has a type that no file can hold."""
-    hints = typing.get_type_hints(options, localns=_NAMES)
+    hints = typing.get_type_hints(options, localns=_NAMES, include_extras=True)
     return tuple(Entry(f.name, _without_none(hints[f.name]), facts_of(f), f) for f in dataclasses.fields(options))
 
 
@@ -78,19 +82,21 @@ def branches(kind: Any) -> tuple[Any, ...]:
     return (kind,)
 
 
+def kind_of(kind: Any) -> Kind | None:
+    """Return the mark of an `Annotated[Choice, Kind(...)]`; None for any other type."""
+    marks = typing.get_args(kind)[1:] if typing.get_origin(kind) is Annotated else ()
+    return next((mark for mark in marks if isinstance(mark, Kind)), None)
+
+
 def of_type(kind: Any, facts: Facts = Facts()) -> Schema:  # noqa: B008 -- Facts is frozen
     """Return the schema of a type; TypeError names a type that no file can hold."""
     members = branches(kind)
     if len(members) > 1:
         return {"anyOf": [of_type(member, facts) for member in members]}
-    origin = typing.get_origin(kind)
-    if origin is Literal:
-        return {"type": "string", "enum": list(typing.get_args(kind))}
-    if origin is tuple:
-        item = of_type(typing.get_args(kind)[0], dataclasses.replace(facts, minimum=None, maximum=None))
-        return {"type": "array", "items": item} | _bounds(facts, "minItems", "maxItems")
-    if origin is Mapping:
-        return _mapping(typing.get_args(kind)[1], facts)
+    if (written_out := _GENERIC.get(typing.get_origin(kind))) is not None:
+        return written_out(typing.get_args(kind), facts)
+    if (mark := kind_of(kind)) is not None:
+        return {"type": "object", "x-kind": mark}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return of_class(kind)
     return _scalar(kind, facts)
@@ -98,6 +104,17 @@ def of_type(kind: Any, facts: Facts = Facts()) -> Schema:  # noqa: B008 -- Facts
 
 def of_class(options: type) -> Schema:
     """Return the schema of an options class; also a text where the class has `from_scalar`."""
+    schema = of_object(options)
+    if not hasattr(options, "from_scalar"):
+        return schema
+    text: Schema = {"type": "string", "minLength": 1}
+    if any(entry.is_secret for entry in entries(options)):
+        text["x-secret"] = True
+    return {"anyOf": [text, schema]} | _described(options)
+
+
+def of_object(options: type) -> Schema:
+    """Return the schema of an options class as a mapping."""
     fields = entries(options)
     properties: Schema = {}
     for entry in fields:
@@ -111,12 +128,7 @@ def of_class(options: type) -> Schema:
         schema["required"] = required
     if pairs := [_pair(entry) for entry in fields if entry.is_secret]:
         schema["allOf"] = pairs
-    if not hasattr(options, "from_scalar"):
-        return schema
-    text_schema: Schema = {"type": "string", "minLength": 1}
-    if any(entry.is_secret for entry in fields):
-        text_schema["x-secret"] = True
-    return {"anyOf": [text_schema, schema]} | _described(options)
+    return schema
 
 
 def _pair(entry: Entry) -> Schema:
@@ -175,9 +187,21 @@ def _described(options: type) -> Schema:
     return {} if text.startswith(f"{options.__name__}(") else {"description": text.split("\n\n")[0].replace("\n", " ")}
 
 
-def _mapping(kind: Any, facts: Facts) -> Schema:
+def _literal(words: Any, _facts: Facts) -> Schema:
+    return {"type": "string", "enum": list(words)}
+
+
+def _list(items: Any, facts: Facts) -> Schema:
+    item = of_type(items[0], dataclasses.replace(facts, minimum=None, maximum=None))
+    return {"type": "array", "items": item} | _bounds(facts, "minItems", "maxItems")
+
+
+def _mapping(names_and_values: Any, facts: Facts) -> Schema:
     names = {"minLength": 1, "maxLength": NAME_CHARACTERS}
-    return {"type": "object", "additionalProperties": of_type(kind, facts), "propertyNames": names}
+    return {"type": "object", "additionalProperties": of_type(names_and_values[1], facts), "propertyNames": names}
+
+
+_GENERIC: Final[Mapping[Any, Callable[[Any, Facts], Schema]]] = {Literal: _literal, tuple: _list, Mapping: _mapping}
 
 
 def _scalar(kind: Any, facts: Facts) -> Schema:

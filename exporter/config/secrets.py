@@ -6,6 +6,8 @@ import re
 from urllib.parse import parse_qsl, unquote
 
 _SECRET_WORDS = ("password", "passwd", "secret", "token", "key")
+# A key in base64 may begin with two slashes, and then looks like a URL.
+_NO_DATABASES = frozenset({"http", "https", "base64"})
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _PASSWORD = re.compile(r"[^:/]*:(?P<most>(?P<least>[^@]*)@(?:.*@)?)", re.DOTALL)
 
@@ -16,19 +18,20 @@ def is_secret(text: str) -> bool:
     A URL of a web hook is one even without a password: who knows it may post.
     """
     scheme = _SCHEME.match(text)
-    return scheme is None or scheme[1].lower() in {"http", "https"} or bool(_passwords(text))
+    return scheme is None or scheme[1].lower() in _NO_DATABASES or bool(_passwords(text))
 
 
 def parts(text: str) -> frozenset[str]:
     """Return what to redact: the text itself, and the password of a URL as it is written and as it is meant.
 
     Where the writer forgot to encode an @ of the password, all up to the last @ may belong to it, and each of its
-    pieces is one that a driver may take for the host.
+    pieces is one that a driver may take for the host. Each line of a text of several is a secret, too.
     """
     if not is_secret(text):
         return frozenset()
     passwords = _passwords(text)
-    return frozenset({text} | passwords | {unquote(password) for password in passwords})
+    lines = {line for line in map(str.strip, text.splitlines()) if line}
+    return frozenset({text} | lines | passwords | {unquote(password) for password in passwords})
 
 
 def _passwords(text: str) -> set[str]:

@@ -9,13 +9,19 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from exporter import kinds
 from exporter.config import Configuration
+from exporter.config.choices import published, summary
+from exporter.config.options import NO_FACTS, Facts
 from exporter.config.schema import DIALECT, Schema, of_type
 from exporter.errors import InvalidConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _CONTROLS: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
 NAME_PATTERN: Final = rf"^([^\s{_CONTROLS}]([^{_CONTROLS}]*[^\s{_CONTROLS}])?)?$"
@@ -27,29 +33,53 @@ _TITLE: Final = "Configuration of Watchbridge"
 class Section:
     """One top-level key. `options` is "module:Class", or the class itself.
 
-    Shapes: `one` object, `optional` (None when left out), `list` (one default entry when left out), `mapping` of
-    names to objects, `collector` (a mapping, found below `collectors`).
+    Shapes: `one` object, `optional` (None when left out), `list` (one default entry when left out), `many` (a list,
+    empty when left out), `mapping` of names to objects, `collector` (a mapping, found below `collectors`).
+
+    Instead of a class there may be any other type that an option can have, whose bounds are in `facts`. `check` is
+    "module:function": asked with the configuration, it yields (path, sentence) for what no object sees alone.
     """
 
     word: str
     options: str | type
-    shape: Literal["one", "optional", "list", "mapping", "collector"] = "one"
+    shape: Literal["one", "optional", "list", "many", "mapping", "collector"] = "one"
     help: str = ""
+    facts: Facts = NO_FACTS
+    check: str = ""
 
-    def options_class(self) -> type:
-        """Import and return the options class."""
-        if isinstance(self.options, type):
-            return self.options
-        module, _, name = self.options.partition(":")
-        found: type = getattr(importlib.import_module(module), name)
-        return found
+    def options_class(self) -> Any:
+        """Import and return the options class, or the type that stands for one."""
+        return self.options if isinstance(self.options, type) else _imported(self.options)
+
+    def schema(self) -> Schema:
+        """Return the schema of the value of this key."""
+        schema = of_type(self.type(), self.facts) | {"title": self.word}
+        if self.shape == "list":
+            schema["minItems"] = 1
+        if self.is_mapping:
+            schema["propertyNames"] = schema["propertyNames"] | {"pattern": NAME_PATTERN}
+        if self.help:
+            schema["description"] = self.help
+        if self.facts.example is not None:
+            schema["examples"] = [self.facts.example]
+        return schema
+
+    def problems(self, configuration: Configuration) -> Iterable[tuple[tuple[str | int, ...], str]]:
+        """Yield what the section's own check finds, each with its path from the top."""
+        if self.check:
+            yield from _imported(self.check)(configuration)
 
     def type(self) -> Any:
         """Return the type of the value of this key."""
         options: Any = self.options_class()
-        if self.shape == "list":
+        if self.is_list:
             return tuple[options, ...]
         return Mapping[str, options] if self.is_mapping else options
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value of this key is a list of objects."""
+        return self.shape in {"list", "many"}
 
     @property
     def is_mapping(self) -> bool:
@@ -62,8 +92,15 @@ class Section:
             return MappingProxyType({})
         if self.shape == "optional":
             return None
+        if self.shape == "many":
+            return ()
         default = self.options_class()()
         return (default,) if self.shape == "list" else default
+
+
+def _imported(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 SECTIONS: Final = (
@@ -83,6 +120,44 @@ SECTIONS: Final = (
     Section(word="scrape", options="exporter.scrape:ScrapeOptions", help="How a scrape is answered."),
     Section(word="log", options="exporter.logs:LogOptions", help="Where the log goes and what it says."),
     Section(word="email", options="exporter.mail:MailOptions", shape="optional", help="How mail leaves."),
+    Section(
+        word="services",
+        options="exporter.services.options:ServiceOptions",
+        shape="mapping",
+        help="What is up, degraded or down, by name: the label `target`.",
+        check="exporter.services.dependencies:problems",
+    ),
+    Section(word="probing", options="exporter.services.options:ProbingOptions", help="How probing is bounded."),
+    Section(
+        word="probe_modules",
+        options="exporter.services.options:ProbeModule",
+        shape="mapping",
+        help="How `/probe?module=NAME&target=` probes, by name; http_2xx alone where there is none.",
+    ),
+    Section(
+        word="probe_modules_file",
+        options=Path,
+        shape="optional",
+        help="A file of blackbox_exporter with `modules`, beside those of `probe_modules`.",
+    ),
+    Section(
+        word="windows",
+        options="exporter.windows:WindowOptions",
+        shape="many",
+        help="Planned maintenance of services, groups or everything.",
+    ),
+    Section(
+        word="readings",
+        options="exporter.services.options:ReadingsOptions",
+        help="How long it is remembered how services were.",
+    ),
+    Section(
+        word="replica",
+        options=str,
+        shape="optional",
+        help="The name of this one of several replicas that share a store; left out, one is made from the host's.",
+        facts=Facts(minimum=1, maximum=64, pattern=r"[A-Za-z0-9._-]+", example="replica-1"),
+    ),
 )
 
 
@@ -102,12 +177,8 @@ def all_sections() -> tuple[Section, ...]:
             reason = f"the installed collector '{word}' cannot be loaded ({type(error).__name__}): mend or remove it"
             raise InvalidConfigurationError((reason,)) from error
         if (options := getattr(module, "Options", None)) is not None:
-            found.append(Section(word=word, options=options, shape="collector", help=_summary(module)))
+            found.append(Section(word=word, options=options, shape="collector", help=summary(module)))
     return (*SECTIONS, *found)
-
-
-def _summary(module: object) -> str:
-    return (module.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
 
 
 def composed(sections: tuple[Section, ...], values: Mapping[str, Any]) -> Configuration:
@@ -119,21 +190,16 @@ def composed(sections: tuple[Section, ...], values: Mapping[str, Any]) -> Config
 
 
 def schema_of(sections: tuple[Section, ...]) -> Schema:
-    """Return the JSON Schema (draft 2020-12) of a configuration with these sections."""
-    properties: Schema = {}
-    for section in sections:
-        schema = of_type(section.type())
-        properties[section.word] = schema | {"title": section.word}
-        if section.shape == "list":
-            properties[section.word]["minItems"] = 1
-        if section.is_mapping:
-            properties[section.word]["propertyNames"] = schema["propertyNames"] | {"pattern": NAME_PATTERN}
-        if section.help:
-            properties[section.word]["description"] = section.help
+    """Return the schema of a configuration with these sections; kinds are named in it, not written out."""
     return {
         "$schema": DIALECT,
         "title": _TITLE,
         "type": "object",
-        "properties": properties,
+        "properties": {section.word: section.schema() for section in sections},
         "additionalProperties": False,
     }
+
+
+def published_schema(sections: tuple[Section, ...]) -> Schema:
+    """Return the schema for editors and for the reference: with every kind, and plain JSON throughout."""
+    return published(schema_of(sections))

@@ -3,31 +3,96 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from exporter.config.options import Choice, Duration, Kind, option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
-EVERY = 60.0
+    Told: TypeAlias = tuple[tuple[str | int, ...], str]
+
+EVERY: Final = 60.0
 """Seconds between two runs where neither `every` nor `schedule` is given: Prometheus' own default interval."""
+_DAY: Final = 86_400
+_HOUR: Final = 3_600
+_LONGEST_RATIO: Final = 90
+"""Days of the longest window of `watchbridge_uptime_ratio`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """When a probe runs and how long it may take; these keys stand beside those of its kind."""
 
-    every: Duration | None = option(None, help="Time between two runs; 1m when `schedule` is left out too.", minimum=1)
-    schedule: str | None = option(
-        None, help="Instead of `every`: a cron pattern of five fields.", example="*/5 * * * *"
+    every: Duration | None = option(
+        None, help="Time between two runs; 1m when `schedule` is left out too.", minimum=1, maximum=365 * _DAY
     )
-    timezone: str = option("UTC", help="The time zone of `schedule`.", example="Europe/Bucharest")
-    timeout: Duration = option(Duration(5.0), help="How long a run may take; it may be longer than `every`.", minimum=0.05)
+    schedule: str | None = option(
+        None, help="Instead of `every`: a cron pattern of five fields.", example="*/5 * * * *", minimum=1
+    )
+    timezone: str = option("UTC", help="The time zone of `schedule`.", example="Europe/Bucharest", minimum=1)
+    timeout: Duration = option(
+        Duration(5.0), help="How long a run may take; it may be longer than `every`.", minimum=0.05, maximum=_HOUR
+    )
     slow_after: Duration | None = option(
         None,
         help="A slower run is at best degraded. Left out: 2s for http, tcp, tls, dns and icmp, never for other kinds.",
+        minimum=0.001,
+        maximum=_HOUR,
     )
+
+    def problems(self, configuration: Any) -> Iterator[Told]:
+        """Yield what is wrong with the two ways of saying when."""
+        del configuration
+        if self.every is not None and self.schedule is not None:
+            yield ("schedule",), "give 'every' or 'schedule', not both"
+        if reason := _zone_problem(self.timezone):
+            yield ("timezone",), reason
+        elif self.schedule is not None and (reason := _cron_problem(self.schedule, self.timezone)):
+            yield ("schedule",), reason
+
+    def warnings(self, configuration: Any) -> Iterator[Told]:
+        """Yield what is allowed and hardly meant."""
+        del configuration
+        if self.schedule is None:
+            every = self.every or EVERY
+            if self.timeout > every:
+                yield (
+                    ("timeout",),
+                    f"is longer than the {every:g} s between two runs, which then never overlap: some are left out",
+                )
+            if self.timezone != "UTC":
+                yield ("timezone",), "is used by `schedule` alone: leave it out, or give a schedule"
+        if self.slow_after is not None and self.slow_after >= self.timeout:
+            yield ("slow_after",), "is not shorter than `timeout`: no run is ever slow"
+
+
+@lru_cache(maxsize=1024)
+def _zone_problem(zone: str) -> str | None:
+    from zoneinfo import ZoneInfo, available_timezones  # noqa: PLC0415 - most services name no zone
+
+    from exporter.config.mistakes import nearest, shown  # noqa: PLC0415 - only a mistake needs it
+
+    if zone == "UTC":
+        return None
+    try:
+        ZoneInfo(zone)
+    except (ValueError, OSError):  # a path, a folder of the data base, a name with NUL, or none at all
+        hint = nearest(zone, available_timezones())
+        return f"there is no time zone {shown(zone)}{hint or ': write one like Europe/Bucharest'}"
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _cron_problem(pattern: str, zone: str) -> str | None:
+    from exporter.schedule import Cron  # noqa: PLC0415 - most services run every so often
+
+    try:
+        Cron.parse(pattern, zone)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +100,15 @@ class ServiceOptions:
     """A service: something that is up, degraded or down."""
 
     probe: Annotated[Choice, Kind("probes", Timing)] = option(help="How its state is found out.")
-    client: str = option("default", help="Whose service it is: the label `client`.", minimum=1, maximum=128)
-    group: str | None = option(None, help="Services that belong together, for windows.", example="frontend")
+    client: str = option(
+        "default",
+        help="Whose service it is: the label `client`.",
+        example="accounting",
+        minimum=1,
+        maximum=128,
+        pattern=r"\S([^\u0000-\u001f\u007f-\u009f\u2028\u2029]*\S)?",
+    )
+    group: str | None = option(None, help="Services that belong together, for windows.", example="frontend", minimum=1)
     criticality: Literal["low", "normal", "high"] = option("normal", help="How much it matters.")
     depends_on: tuple[str, ...] = option((), help="Services that it needs: its parents.", example=["db"])
     enabled: bool = option(True, help="Whether it is probed.")  # noqa: FBT003 - a default
@@ -44,10 +116,18 @@ class ServiceOptions:
         "default", help="full adds phases, uptime ratios by window and components (at most 50) to its series."
     )
 
-    def problems(self, configuration: Any) -> Iterable[tuple[tuple[str | int, ...], str]]:
-        """Yield what only the whole configuration shows."""
-        del configuration
-        return ()
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleTiming:
+    """What stands beside the keys of a kind below `probe_modules`: Prometheus says when such a probe runs."""
+
+    timeout: Duration = option(
+        Duration(5.0), help="How long a run may take, where the scrape leaves so much.", minimum=0.05, maximum=_HOUR
+    )
+
+
+ProbeModule = Annotated[Choice, Kind("probes", ModuleTiming)]
+"""An entry of `probe_modules`: how a target is probed that a request to `/probe` names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +136,64 @@ class ProbingOptions:
 
     allow: tuple[str, ...] = option(
         (),
-        help="Hosts and networks that a free `target` of /probe may be in; checked on the address that is connected to.",
+        help="Hosts and networks that a free `target` of /probe may be in: the address that is connected to counts.",
         example=["10.0.0.0/8", "web.example"],
     )
     concurrency: int = option(500, help="Probes that run at once.", minimum=1, maximum=10_000)
+
+    def problems(self, configuration: Any) -> Iterator[Told]:
+        """Yield which entries of `allow` are neither a network nor an address nor a name of a host."""
+        del configuration
+        for index, entry in enumerate(self.allow):
+            if reason := _entry_problem(entry):
+                yield ("allow", index), reason
+
+    def warnings(self, configuration: Any) -> Iterator[Told]:
+        """Yield which entries let in everything."""
+        del configuration
+        for index, entry in enumerate(self.allow):
+            if entry.strip().endswith("/0") and _entry_problem(entry) is None:
+                sentence = "lets whoever reaches /probe look at every host that this one reaches: name smaller networks"
+                yield ("allow", index), sentence
+
+
+def _entry_problem(entry: str) -> str | None:
+    from ipaddress import ip_network  # noqa: PLC0415 - most configurations allow nothing
+
+    from exporter import guard  # noqa: PLC0415 - the same
+
+    try:
+        network = ip_network(entry, strict=False)
+    except ValueError:
+        wanted = "write a network like 10.0.0.0/8, an address, or the name of a host alone"
+        if "/" in entry or ":" in entry:
+            return f"'{entry}' is no network, address or name: {wanted}"
+        try:
+            guard.canonical(entry)
+        except ValueError:
+            return f"'{entry}' is no network, address or name: {wanted}"
+        return None
+    if network.num_addresses == 1 and (reason := guard.never(str(network.network_address))):
+        return f"{network.network_address} {reason}: it is never probed; leave it out"
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingsOptions:
+    """How long what is known of services is kept in the store."""
+
+    retention: Duration = option(
+        Duration(30.0 * _DAY), help="How long each reading is kept.", minimum=_HOUR, maximum=3650 * _DAY
+    )
+    states_retention: Duration = option(
+        Duration(365.0 * _DAY),
+        help="How long it is kept from when to when a service was up, degraded or down; ratios are made of it.",
+        minimum=_DAY,
+        maximum=3650 * _DAY,
+    )
+
+    def warnings(self, configuration: Any) -> Iterator[Told]:
+        """Yield what makes a longer ratio know less than its name says."""
+        del configuration
+        if self.states_retention < _LONGEST_RATIO * _DAY:
+            yield ("states_retention",), "is shorter than 90d: the uptime ratio over 90d then knows no more than this"

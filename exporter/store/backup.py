@@ -80,7 +80,19 @@ async def restore(
         for name, batch in _batches(portable.read_rows(path, header)):
             await connection.execute(insert(metadata.tables[name]), batch)
             told.add(len(batch))
+        if store.dialect == "postgresql":
+            await _advance_sequences(connection)
     return rows
+
+
+async def _advance_sequences(connection: AsyncConnection) -> None:
+    """Let PostgreSQL give numbers after the restored ones; the other engines see to that by themselves."""
+    for known in metadata.sorted_tables:
+        if (number := known.autoincrement_column) is not None:
+            sequence = func.pg_get_serial_sequence(known.name, number.name)
+            most = select(func.coalesce(func.max(number), 0)).scalar_subquery()
+            # nextval: a number that was given before the restore is not given again.
+            await connection.execute(select(func.setval(sequence, func.greatest(most, func.nextval(sequence)))))
 
 
 @dataclass(slots=True)

@@ -15,8 +15,11 @@ from exporter.databases.urls import mistake
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from exporter.store.credentials import KeyRing
+
 FILE_NAME = "watchbridge.db"
 _IN_MEMORY: Final = re.compile(r"sqlite(\+\w+)?://(/|/:memory:.*)?(\?.*)?", re.ASCII | re.IGNORECASE)
+KEY_VARIABLE: Final = "ENCRYPTION_KEY"
 FORMS: Final = "sqlite:////path/to/file, postgresql://user:password@host/name or mysql://user:password@host/name"
 
 
@@ -42,6 +45,12 @@ def default_url() -> Secret:
     return Secret(f"sqlite:///{path.as_posix()}")
 
 
+def default_key() -> Secret | None:
+    """Return the encryption keys that the environment holds, or None."""
+    text = os.environ.get(KEY_VARIABLE, "")
+    return Secret(text) if text else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreOptions:
     """Where Watchbridge keeps what it must remember; a bare string is the URL."""
@@ -53,6 +62,12 @@ class StoreOptions:
         "in the state directory. Several replicas need PostgreSQL, MySQL 8 or MariaDB 10.6 and newer.",
         example="sqlite:////var/lib/watchbridge/watchbridge.db",
     )
+    key: Secret | None = option(
+        default_factory=default_key,
+        help="What encrypts the credentials of services made by the API: 32 characters, or base64: and 32 bytes in "
+        "base64. One a line: the first encrypts, further ones are older and only read. Left out: the environment's "
+        "ENCRYPTION_KEY; without any, no credential is stored.",
+    )
 
     @classmethod
     def from_scalar(cls, text: str) -> Self:
@@ -60,10 +75,29 @@ class StoreOptions:
         return cls(url=Secret(text))
 
     def problems(self, configuration: Any) -> Iterable[tuple[tuple[str | int, ...], str]]:
-        """Yield what is wrong with the URL; never the URL itself, which may hold a password."""
+        """Yield what is wrong with the URL and the keys; never these themselves, as they are or hold secrets."""
         del configuration
+        if self.key is not None and (reason := _key_problem(self.key)):
+            yield ("key",), reason
         url = self.url.reveal().strip()
         if _IN_MEMORY.fullmatch(url):
             yield ("url",), "a store in memory would forget everything: name a file, sqlite:////path/to/watchbridge.db"
         elif reason := mistake(url):
             yield ("url",), f"the URL is not usable: {reason}; write it as {FORMS}"
+
+
+def _key_problem(key: Secret) -> str | None:
+    from exporter.store.credentials import KeyRing  # noqa: PLC0415 - most configurations have no key
+
+    try:
+        KeyRing.parse(key.reveal())
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def key_ring(options: StoreOptions) -> KeyRing | None:
+    """Return the keys of stored credentials; None without any. The options were checked when they were read."""
+    from exporter.store.credentials import KeyRing  # noqa: PLC0415 - as above
+
+    return None if options.key is None else KeyRing.parse(options.key.reveal())

@@ -8,10 +8,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Double, MetaData, String, Table
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 MYSQL: Any = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 """What every table says to MySQL and MariaDB: transactions, all of Unicode, and keys compared byte for byte."""
+
+NAME_LENGTH = 255
+"""Characters of the name of a client or a service."""
+
+REASON_LENGTH = 500
+"""Characters of a sentence that says why."""
+
+# SQLite counts up by itself only in a column that is INTEGER to the letter; it holds 64 bits there too.
+_Number = BigInteger().with_variant(Integer(), "sqlite")
 
 metadata = MetaData(
     naming_convention={
@@ -32,3 +54,113 @@ collector_runs = Table(
     **MYSQL,
 )
 """When each source of each collector was last read without an error."""
+
+
+def _id() -> Column[int]:
+    return Column("id", _Number, primary_key=True, autoincrement=True)
+
+
+def _service(*, primary_key: bool = False) -> Column[int]:
+    owner = ForeignKey("client_services.id", ondelete="CASCADE")
+    return Column("service_id", _Number, owner, primary_key=primary_key, autoincrement=False, nullable=False)
+
+
+# Numbers of deleted rows are never given again (AUTOINCREMENT does that on SQLite): what still names one would mean
+# another row.
+_NUMBERED: Any = {"sqlite_autoincrement": True, **MYSQL}
+
+clients = Table(
+    "clients",
+    metadata,
+    _id(),
+    Column("name", String(NAME_LENGTH), nullable=False),
+    Column("revision", _Number, nullable=False, default=1),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    UniqueConstraint("name"),
+    **_NUMBERED,
+)
+"""Whose services are watched. `revision` counts the changes of a row: a clock may stand or go back, it does not."""
+
+client_services = Table(
+    "client_services",
+    metadata,
+    _id(),
+    Column("client_id", _Number, ForeignKey("clients.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(NAME_LENGTH), nullable=False),
+    Column("endpoint_url", Text, nullable=False),
+    Column("basic_auth_username", Text),
+    Column("basic_auth_password", Text),
+    Column("cron_schedule", String(255), default="*/5 * * * *"),
+    Column("enabled", Boolean, nullable=False, default=True),
+    Column("expected_status_code", Integer, default=200),
+    Column("timeout_ms", Integer, nullable=False, default=5000),
+    Column("origin", String(8), nullable=False),
+    Column("revision", _Number, nullable=False, default=1),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    # Its index begins with client_id, so it also serves the foreign key.
+    UniqueConstraint("client_id", "name"),
+    **_NUMBERED,
+)
+"""What is watched: `origin` is `file` or `api`. User and password are tokens of `exporter.store.credentials`."""
+
+service_status = Table(
+    "service_status",
+    metadata,
+    _id(),
+    _service(),
+    Column("status", String(16), nullable=False),
+    Column("status_code", Integer),
+    Column("response_time_ms", Double),
+    Column("error_message", String(REASON_LENGTH)),
+    Column("cause", String(16), nullable=False, default=""),
+    Column("checked_at", Double, nullable=False),
+    Index(None, "service_id", "checked_at"),
+    Index(None, "checked_at"),
+    **_NUMBERED,
+)
+"""Readings: what each run of a probe found, until they are purged."""
+
+service_states = Table(
+    "service_states",
+    metadata,
+    _id(),
+    _service(),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(REASON_LENGTH), nullable=False),
+    Column("began_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("replica", String(64), nullable=False),
+    Index(None, "service_id", "began_at"),
+    # The open ones (no end yet) lie together in it, whatever the engine, and those to purge lie in order.
+    Index(None, "ended_at", "service_id"),
+    **_NUMBERED,
+)
+"""Stretches of time that a service spent in one state; `replica` observes it while it has no end."""
+
+service_totals = Table(
+    "service_totals",
+    metadata,
+    _service(primary_key=True),
+    Column("runs_success", _Number, nullable=False, default=0),
+    Column("runs_failure", _Number, nullable=False, default=0),
+    Column("up_seconds", Double, nullable=False, default=0.0),
+    Column("degraded_seconds", Double, nullable=False, default=0.0),
+    Column("down_seconds", Double, nullable=False, default=0.0),
+    Column("maintenance_seconds", Double, nullable=False, default=0.0),
+    Column("unknown_seconds", Double, nullable=False, default=0.0),
+    **MYSQL,
+)
+"""Counters of each service: runs, and the seconds of its closed stretches. They only ever grow."""
+
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("started_at", Double, nullable=False),
+    Column("heartbeat_at", Double, nullable=False),
+    Column("ended_at", Double),
+    **MYSQL,
+)
+"""The processes that share the store, when each was last seen to live, and when it ended well."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from exporter.web.services import Services, SourceState
+    from exporter.web.services import Services, ServiceState, SourceState
 
 STATIC = {"/static/watchbridge.css": "text/css"}
 """Every file that is served, by path: nothing in a request ever becomes a file name."""
@@ -22,6 +22,8 @@ _STATES = {
     False: ("bad", "could not be read"),
     None: ("new", "not read yet: the next scrape does"),
 }
+SERVICES = 500
+"""Services in the table: a page of ten thousand rows helps nobody."""
 _REASON_LIMIT = 500
 """Characters of a reason that are shown; the log has all of it."""
 
@@ -41,6 +43,7 @@ class Page:
         body = Template(_asset("templates/page.html")).substitute(
             version=escape(self._services.version),
             links="\n".join(f'<li><a href="{escape(link)}">{escape(link)}</a></li>' for link in links),
+            services=_services(list(self._services.services())),
             sources=_table(list(self._services.sources())),
         )
         return web.Response(text=body, content_type="text/html", charset="utf-8")
@@ -53,6 +56,26 @@ class Page:
             charset="utf-8",
             headers={"Cache-Control": _DAY},
         )
+
+
+def _services(services: list[ServiceState]) -> str:
+    if not services:
+        return "<p>No service is configured: name some below <code>services</code> of the configuration.</p>"
+    rows = "\n".join(_service(service) for service in services[:SERVICES])
+    more = f"<p>And {len(services) - SERVICES} more: see the metrics.</p>" if len(services) > SERVICES else ""
+    return (
+        '<table>\n<thead><tr><th scope="col">Client</th><th scope="col">Service</th><th scope="col">State</th>'
+        '<th scope="col">Since</th><th scope="col">Last run</th><th scope="col">Why</th></tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody>\n</table>{more}"
+    )
+
+
+def _service(service: ServiceState) -> str:
+    return (
+        f"<tr><td>{escape(service.client)}</td><td>{escape(service.name)}</td>"
+        f'<td class="{escape(service.state)}">{escape(service.state)}</td><td>{_time(service.since)}</td>'
+        f"<td>{_time(service.ran_at)}</td><td>{escape(service.reason[:_REASON_LIMIT])}</td></tr>"
+    )
 
 
 def _table(sources: list[SourceState]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from exporter.web import probe
 from exporter.web.health import HealthPages
 from exporter.web.limits import BODY_LIMIT
 from exporter.web.logging_limit import Limited
@@ -49,6 +50,7 @@ def application(options: ListenerOptions, services: Services, access: WatchedAcc
     if "metrics" in options.serve:
         metrics = Metrics(services, served.scrape_timeout, served.scrape_offset)
         app.router.add_get(served.telemetry_path, metrics.get)
+        app.router.add_get(probe.PATH, probe.Probe(services, served.scrape_offset).get)
     if "api" in options.serve:
         app.router.add_post("/-/reload", Reload(services).post)
     if "page" in options.serve:

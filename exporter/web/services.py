@@ -36,6 +36,45 @@ class SourceState:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """A service on the page: its state and since when (seconds since 1970), why, and when it was last probed."""
+
+    client: str
+    name: str
+    state: str
+    since: float
+    reason: str
+    ran_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRequest:
+    """What somebody asks of `/probe`: a target and a module, or a service (and its client, where two have the name).
+
+    `timeout` (seconds) is what the scrape leaves, None when it does not say. `accept` and `accept_encoding` are the
+    headers, None when absent.
+    """
+
+    module: str | None = None
+    target: str | None = None
+    service: str | None = None
+    client: str | None = None
+    hostname: str | None = None
+    debug: bool = False
+    timeout: float | None = None
+    accept: str | None = None
+    accept_encoding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRefusal:
+    """Why a probe was not begun: the status of HTTP, and what to do next."""
+
+    status: Literal[400, 403, 503]
+    detail: str
+
+
 class Services(Protocol):
     """The parts of the program behind the pages."""
 
@@ -81,4 +120,12 @@ class Services(Protocol):
 
     def sources(self) -> Iterable[SourceState]:
         """Return the configured sources, for the landing page."""
+        ...
+
+    def services(self) -> Iterable[ServiceState]:
+        """Return the services that this process probes, for the landing page."""
+        ...
+
+    async def probe(self, request: ProbeRequest) -> Answer | ProbeRefusal:
+        """Probe what a request asks for and return its metrics, or its story when `debug` is set; never raises."""
         ...

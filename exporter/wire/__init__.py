@@ -4,5 +4,18 @@
 """
 
 from exporter.wire.call import DONE, WAIT, Call, Conversation, Outcome, Send, StartTls, Step, TlsFacts, WireError
+from exporter.wire.wire import Wire
 
-__all__ = ["DONE", "WAIT", "Call", "Conversation", "Outcome", "Send", "StartTls", "Step", "TlsFacts", "WireError"]
+__all__ = [
+    "DONE",
+    "WAIT",
+    "Call",
+    "Conversation",
+    "Outcome",
+    "Send",
+    "StartTls",
+    "Step",
+    "TlsFacts",
+    "Wire",
+    "WireError",
+]

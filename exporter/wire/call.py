@@ -72,7 +72,7 @@ class Conversation(Protocol):
         ...
 
     def ended(self) -> None:
-        """The peer closed its side: return when all that was needed is there, else raise WireError."""
+        """Hear that the peer closed its side: return when all that was needed is there, else raise WireError."""
         ...
 
 

@@ -139,7 +139,7 @@ def test_a_link_to_a_regular_file_is_read(tmp_path):
     [
         (b"log:\n  level: \xff\n", "is not UTF-8 (byte 0xff on line 2): save it as UTF-8"),
         ("log: {}\n".encode("utf-16"), "is not UTF-8 (byte 0xff on line 1): save it as UTF-8"),
-        (b"#" * (MIB + 1), "is larger than 1024 KiB: make it smaller or name another file"),
+        (b"#" * (8 * MIB + 1), "is larger than 8192 KiB: make it smaller or name another file"),
     ],
     ids=["latin-1", "utf-16", "one byte too many"],
 )

@@ -34,6 +34,7 @@ class Nothing:
     databases: Mapping[str, object] = {}
     clock = SystemClock()
     reload = Reload(successful=True, success_at=1.0)
+    watch = None
 
     def options(self, collector: str) -> Mapping[str, object]:
         return {}

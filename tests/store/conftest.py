@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from exporter.store import client_services
+from exporter.store.client_services import FileService
 from exporter.store.options import StoreOptions
 from exporter.store.store import Store
 
@@ -50,3 +52,25 @@ async def open_store() -> AsyncIterator[Callable[..., Awaitable[Store]]]:
             return store
 
         yield opened
+
+
+@pytest.fixture
+def some_services() -> Callable[[Store, int], Awaitable[list[int]]]:
+    """Give a function that stores services and returns their numbers, in order."""
+
+    async def stored(store: Store, count: int) -> list[int]:
+        services = [
+            FileService(
+                "acme",
+                f"service-{number:05}",
+                "http://web/",
+                enabled=True,
+                cron_schedule=None,
+                timeout_ms=5000,
+                expected_status_code=200,
+            )
+            for number in range(count)
+        ]
+        return sorted((await client_services.registered(store, services)).values())
+
+    return stored

@@ -31,6 +31,7 @@ class Turnable:
     not_ready: str | None = None
     how: Health = Health("healthy")  # noqa: RUF009
     listed: tuple = (SourceState("packages", "npm", success=True),)
+    watched: tuple = ()
 
     async def scrape(self, names, timeout, accept, accept_encoding):
         self.scrapes.append((names, timeout, accept, accept_encoding))
@@ -55,6 +56,9 @@ class Turnable:
 
     def sources(self):
         return self.listed
+
+    def services(self):
+        return self.watched
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ async def test_times_can_be_read_by_machines(serve, services):
 
 async def test_the_page_says_what_this_is(serve):
     (url,) = await serve()
-    assert "shows it to Prometheus as\nmetrics" in await read_page(url)
+    assert "shows all of it to Prometheus as\nmetrics" in await read_page(url)
 
 
 async def test_a_reason_is_text_and_bounded(serve, services):

@@ -1,4 +1,4 @@
-"""Example data for the demo: a package database in which something always happens."""
+"""A package database in which something always happens."""
 
 from __future__ import annotations
 

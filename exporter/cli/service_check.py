@@ -1,0 +1,98 @@
+"""One look at a service, now: the probe of the configuration or of the store, with each step told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from exporter import probing
+from exporter.cli.services import opened
+from exporter.clock import SystemClock
+from exporter.config import load
+from exporter.databases import open_database
+from exporter.errors import UnknownServiceError, WatchbridgeError
+from exporter.guard import Guard
+from exporter.services.registry import of_row
+from exporter.services.service import configured
+from exporter.store import client_services
+from exporter.store.options import key_ring
+from exporter.wire import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from exporter.config import Configuration
+    from exporter.model import Reading
+    from exporter.services.service import Service
+
+EXIT_CODES = {"up": 0, "degraded": 0, "down": 1}
+UNKNOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found, as a row, as a sentence and as an exit status."""
+
+    row: dict[str, Any]
+    sentence: str
+    exit_code: int
+
+
+async def checked(config: Path | None, name: str, tell: Callable[[str], None]) -> Checked:
+    """Probe a service once. UnknownServiceError names the nearest one."""
+    configuration = load(config)
+    service = await _found(configuration, name)
+    clock = SystemClock()
+    wire = Wire(clock=clock)
+    databases = {word: open_database(word, one) for word, one in configuration.databases.items()}
+    parts = probing.Parts(
+        wire=wire,
+        databases=databases,
+        clock=clock,
+        permits=Guard(configuration.probing.allow).configured,
+        tell=tell,
+    )
+    try:
+        reading = await probing.run(service.kind, service.options, parts, service.timeout, service.slow_after)
+    finally:
+        await wire.close()
+        for database in databases.values():
+            await database.close()
+    return _checked(service, reading)
+
+
+async def _found(configuration: Configuration, name: str) -> Service:
+    known = {f"{one.client}/{word}": (word, one) for word, one in configuration.services.items()}
+    for key, (word, one) in known.items():
+        if name in (word, key):
+            return configured(word, one, 0)
+    try:
+        store = await opened(configuration.path)
+    except WatchbridgeError:
+        raise UnknownServiceError.of(name, list(configuration.services)) from None
+    try:
+        made = await client_services.made(store, key_ring(configuration.store))
+    finally:
+        await store.close()
+    for row in made:
+        if name in (row.name, f"{row.client}/{row.name}"):
+            return of_row(row)
+    raise UnknownServiceError.of(name, [*configuration.services, *(row.name for row in made)])
+
+
+def _checked(service: Service, reading: Reading) -> Checked:
+    row: dict[str, Any] = {
+        "client": service.client,
+        "service": service.name,
+        "kind": service.kind,
+        "state": reading.state,
+        "reason": reading.reason,
+        "cause": reading.cause or None,
+        "response_time_ms": round(reading.duration * 1000, 1),
+        "status_code": reading.status_code,
+        "phases_ms": {phase: round(seconds * 1000, 2) for phase, seconds in reading.phases.items()},
+        "components": {one.name: one.state for one in reading.components},
+    }
+    sentence = f"{service.name} is {reading.state}: {reading.reason} (took {row['response_time_ms']:g} ms)"
+    return Checked(row, sentence, EXIT_CODES.get(reading.state, UNKNOWN))

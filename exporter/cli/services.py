@@ -1,0 +1,275 @@
+"""`watchbridge services`: how the services are, what they were, and one look at one of them now."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from exporter.cli import tables
+from exporter.cli.option_types import FilePath
+from exporter.errors import UnknownServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from exporter.services.overview import Overview
+    from exporter.store.store import Store
+
+LISTED: Final = ("client", "service", "state", "since", "uptime_24h", "last_run", "response_time_ms", "reason")
+READINGS: Final = ("checked_at", "state", "status_code", "response_time_ms", "cause", "reason")
+STRETCHES: Final = ("began_at", "ended_at", "state", "seconds")
+
+
+def _with_data(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of every command that prints data of the store."""
+    output = click.option(
+        "--output",
+        type=click.Choice(["table", "json", "csv"]),
+        default="table",
+        show_default=True,
+        help="The format on standard output.",
+    )
+    config = click.option(
+        "--config",
+        "--config.file",
+        "config",
+        type=FilePath(path_type=_path(), dir_okay=False),
+        envvar="WATCHBRIDGE_CONFIG",
+        show_envvar=True,
+        help="The configuration that names the store; without one, the store in the state directory.",
+    )
+    return config(output(function))
+
+
+def _path() -> type[Path]:
+    from pathlib import Path
+
+    return Path
+
+
+@click.group()
+def command() -> None:
+    """Show services: their state, since when, their uptime and why.
+
+    A service is named by its NAME, or by CLIENT/NAME where several clients have one of that name.
+    """
+
+
+@command.command("list")
+@click.argument("names", nargs=-1)
+@click.option("--client", help="Only the services of this client.")
+@click.option(
+    "--state",
+    type=click.Choice(["up", "degraded", "down", "maintenance", "unknown"]),
+    help="Only services in this state.",
+)
+@_with_data
+def list_(names: tuple[str, ...], client: str | None, state: str | None, config: Path | None, output: str) -> None:
+    """List services (all, or the NAMES) with their state, since when, uptime and last reading.
+
+    Exit status: 0 fine, 1 one of them is down, 2 usage or configuration, 3 the store cannot be reached.
+    """
+    found = asyncio.run(_overviews(config, names))
+    found = [one for one in found if client in (None, one.service.client) and (state is None or one.state == state)]
+    _print(output, [_row(one) for one in found], LISTED, _list_table)
+    if any(one.state == "down" for one in found):
+        raise click.exceptions.Exit(1)
+
+
+@command.command()
+@click.argument("name")
+@_with_data
+def show(name: str, config: Path | None, output: str) -> None:
+    """Show all that is known of the service NAME: its last reading, and its uptime over 1h, 24h, 7d, 30d and 90d."""
+    from exporter.uptime import WINDOWS
+
+    one = asyncio.run(_overviews(config, (name,), length=max(WINDOWS.values())))[0]
+    row = _row(one) | {f"uptime_{window}": one.uptime(window) for window in WINDOWS}
+    row |= {
+        "kind_of_entry": "configuration file" if one.service.origin == "file" else "API",
+        "endpoint": one.service.endpoint_url,
+        "enabled": one.service.enabled,
+        "status_code": one.last.status_code if one.last else None,
+        "cause": (one.last.cause or None) if one.last else None,
+    }
+    _print(output, [row], tuple(row), _show_table, single=True)
+
+
+@command.command()
+@click.argument("name")
+@click.option("--since", default="24h", show_default=True, help="How far back, such as 1h, 24h or 30d.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Readings at most.")
+@click.option("--stretches", is_flag=True, help="The stretches in one state instead of the readings.")
+@_with_data
+def history(name: str, since: str, limit: int, config: Path | None, output: str, *, stretches: bool) -> None:
+    """Show the readings of the service NAME, the newest first."""
+    from exporter.uptime import period
+
+    try:
+        length = period(since)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--since") from None
+    if stretches:
+        one = asyncio.run(_overviews(config, (name,), length=length))[0]
+        _print(output, _stretch_rows(one)[-limit:][::-1], STRETCHES, _plain_table(STRETCHES))
+        return
+    _print(output, asyncio.run(_readings(config, name, length, limit)), READINGS, _plain_table(READINGS))
+
+
+@command.command()
+@click.argument("name")
+@_with_data
+def check(name: str, config: Path | None, output: str) -> None:
+    """Probe the service NAME now and explain each step; nothing is stored.
+
+    Exit status: 0 up or degraded, 1 down, 2 usage or configuration, 3 the probe itself could not run.
+    """
+    from exporter.cli import service_check
+
+    def tell(step: str) -> None:
+        click.echo(f"  {tables.printable(step)}", err=output != "table")
+
+    found = asyncio.run(service_check.checked(config, name, tell))
+    _print(output, [found.row], tuple(found.row), lambda _: found.sentence + "\n", single=True)
+    if found.exit_code:
+        raise click.exceptions.Exit(found.exit_code)
+
+
+async def _overviews(config: Path | None, names: Sequence[str], *, length: float = 86_400.0) -> list[Overview]:
+    from exporter.services.overview import overview
+
+    store = await opened(config)
+    try:
+        ids = await _ids(store, names) if names else None
+        return await overview(store, time.time(), ids, length=length)
+    finally:
+        await store.close()
+
+
+async def _readings(config: Path | None, name: str, length: float, limit: int) -> list[dict[str, Any]]:
+    from exporter.store import service_status
+
+    store = await opened(config)
+    try:
+        (identity,) = await _ids(store, (name,))
+        found = await service_status.history(store, identity, time.time() - length, limit)
+    finally:
+        await store.close()
+    return [
+        {
+            "checked_at": tables.moment(one.checked_at),
+            "state": one.status,
+            "status_code": one.status_code,
+            "response_time_ms": None if one.response_time_ms is None else round(one.response_time_ms, 1),
+            "cause": one.cause or None,
+            "reason": one.error_message,
+        }
+        for one in found
+    ]
+
+
+async def opened(config: Path | None) -> Store:
+    """Return the store that the configuration names, beside whatever runs; it is not made and not upgraded."""
+    from exporter.config import load
+    from exporter.store.store import Store
+
+    return await Store.open(load(config).store, time, exclusive=False, upgrade=False)
+
+
+async def _ids(store: Store, names: Sequence[str]) -> list[int]:
+    from exporter.store import client_services
+
+    known = {(one.client, one.name): one.id for one in await client_services.listed(store)}
+    found = []
+    for name in names:
+        ids = [number for (client, own), number in known.items() if name in (own, f"{client}/{own}")]
+        if len(ids) != 1:
+            raise UnknownServiceError.of(name, [f"{c}/{n}" if ids else n for c, n in known], several=bool(ids))
+        found += ids
+    return found
+
+
+def _row(one: Overview) -> dict[str, Any]:
+    last = one.last
+    milliseconds = last.response_time_ms if last else None
+    return {
+        "client": one.service.client,
+        "service": one.service.name,
+        "state": one.state,
+        "since": None if one.since is None else tables.moment(one.since),
+        "uptime_24h": one.uptime("24h"),
+        "last_run": None if last is None else tables.moment(last.checked_at),
+        "response_time_ms": None if milliseconds is None else round(milliseconds, 1),
+        "reason": one.reason,
+    }
+
+
+def _stretch_rows(one: Overview) -> list[dict[str, Any]]:
+    return [
+        {
+            "began_at": tables.moment(stretch.began),
+            "ended_at": None if stretch.ended is None else tables.moment(stretch.ended),
+            "state": stretch.state,
+            "seconds": round(max(0.0, (one.until if stretch.ended is None else stretch.ended) - stretch.began), 3),
+        }
+        for stretch in one.stretches
+    ]
+
+
+def _list_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return "No service.\n"
+    headings = ("Client", "Service", "State", "Since", "Uptime 24h", "Last run", "Took", "Reason")
+    return tables.table(headings, [[_cell(column, row[column]) for column in LISTED] for row in rows])
+
+
+def _show_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    return tables.table(
+        ("", ""), [(column.replace("_", " "), _cell(column, value)) for column, value in rows[0].items()]
+    ).removeprefix("\n")
+
+
+def _plain_table(columns: Sequence[str]) -> Callable[[Sequence[Mapping[str, Any]]], str]:
+    def table(rows: Sequence[Mapping[str, Any]]) -> str:
+        if not rows:
+            return "Nothing in that time.\n"
+        headings = [column.replace("_", " ").capitalize() for column in columns]
+        return tables.table(headings, [[_cell(column, row[column]) for column in columns] for row in rows])
+
+    return table
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if column.startswith("uptime_"):
+        return tables.percent(value)
+    if column == "response_time_ms":
+        return f"{value:g} ms"
+    if column == "seconds":
+        return tables.duration(value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _print(
+    output: str,
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    as_table: Callable[[Sequence[Mapping[str, Any]]], str],
+    *,
+    single: bool = False,
+) -> None:
+    if output == "json":
+        text = tables.document(rows[0] if single else list(rows))
+    elif output == "csv":
+        text = tables.values(rows, columns)
+    else:
+        text = as_table(rows)
+    encoding = (sys.stdout.encoding or "utf-8") if output == "table" else "utf-8"
+    sys.stdout.buffer.write(text.encode(encoding, "backslashreplace"))
+    sys.stdout.buffer.flush()

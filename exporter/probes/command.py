@@ -1,0 +1,242 @@
+"""A program's exit status, and what it prints: for checks that no other kind makes, Nagios plugins among them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import stat
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from exporter import patterns, processes, verdict
+from exporter.config.options import option
+from exporter.errors import ProcessNotStartedError
+from exporter.model import Family, Reading, Samples
+from exporter.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from exporter.model import ProbeParts
+    from exporter.processes import Finished
+
+PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where a program that is only named is looked for: what PATH this process has must not choose the program."""
+QUOTED: Final = 120
+"""Characters of the output that a reason quotes."""
+GRACE: Final = 0.5
+"""Seconds past the deadline for which the end of a killed program, and of its output, is awaited here."""
+SLOW_AFTER: Final = None
+
+NAGIOS: Final = {0: "up", 1: "degraded", 2: "down", 3: "unknown"}
+"""The exit statuses of the Monitoring Plugins guidelines: OK, WARNING, CRITICAL, UNKNOWN."""
+
+EXIT: Final = Family(
+    "probe_command_exit_status", "gauge", "Exit status of the command; negative: the signal that ended it"
+)
+FAMILIES: Final = (EXIT,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """A program that is run: up when it exits with 0, else down."""
+
+    argv: tuple[str, ...] = option(
+        help="The program and its arguments; no shell. A program without a path is looked for in the system's folders.",
+        example=["/opt/check.sh", "worker"],
+        minimum=1,
+        maximum=1000,
+    )
+    # Not shown: what a program is given may be a secret.
+    environment: Mapping[str, str] = field(
+        default_factory=dict, repr=False, metadata={"help": "Variables beside PATH, LANG and HOME; it gets no others."}
+    )
+    nagios: bool = option(
+        default=False, help="Exit statuses as Nagios reads them: 0 up, 1 degraded, 2 down, 3 unknown."
+    )
+    json: bool = option(
+        default=False,
+        help="Standard output is a JSON object with a status; the worse of it and the exit status counts.",
+    )
+    expect: tuple[str, ...] = option((), help="Regular expressions (RE2) that must all be found in the output.")
+    expect_not: tuple[str, ...] = option((), help="Regular expressions (RE2) of which none may be found in the output.")
+
+    def __post_init__(self) -> None:
+        """Resolve the program once: what is put into PATH's folders later is not run instead."""
+        if self.argv and (found := _found(self.argv[0])) is not None:
+            object.__setattr__(self, "argv", (found, *self.argv[1:]))
+
+    def problems(self, configuration: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Yield what is wrong with the program, its environment and the patterns."""
+        del configuration
+        if sentence := _program_problem(self.argv[0]):
+            yield ("argv", 0), sentence
+        for index, text in enumerate(self.argv):
+            if "\0" in text:
+                yield ("argv", index), "holds a NUL character, which no program can be given"
+        yield from self._input_problems()
+
+    def _input_problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        for name, value in self.environment.items():
+            if "=" in name or "\0" in name + value:
+                yield ("environment", name), "wanted a name without = and neither name nor value with a NUL character"
+        for key, texts in (("expect", self.expect), ("expect_not", self.expect_not)):
+            for index, text in enumerate(texts):
+                if sentence := patterns.problem(text):
+                    yield (key, index), sentence
+
+
+def _found(program: str) -> str | None:
+    """Return the absolute path of a program that may be run; None for a relative path and where there is none."""
+    if not program or "\0" in program or _is_relative(program):
+        return None
+    found = shutil.which(program, path=None if sys.platform == "win32" else PATH)
+    return found if found and Path(found).is_absolute() else None
+
+
+def _is_relative(program: str) -> bool:
+    """Return whether it is a path that depends on where this process happens to be."""
+    path = Path(program)
+    return not path.is_absolute() and (len(path.parts) > 1 or program.startswith("."))
+
+
+def _program_problem(program: str) -> str | None:
+    shown = program[:QUOTED]
+    if _is_relative(program):
+        return f"{shown!r} is a relative path: write the whole path, beginning with /"
+    if not Path(program).is_absolute():
+        return f"there is no program {shown!r} in {PATH}: install it, or write its whole path"
+    if _found(program) is None:
+        return f"{shown!r} is no program that this user may run: check its path and its mode"
+    return _writable_problem(Path(program))
+
+
+def _writable_problem(program: Path) -> str | None:
+    """Say what lets anybody put another program in the place of this one; the mode means nothing on Windows."""
+    if sys.platform == "win32":
+        return None
+    real = Path(os.path.realpath(program))
+    if real.stat().st_mode & stat.S_IWOTH:
+        return f"anybody may write to {str(real)!r}, so anybody could have it run: give it the mode 0755"
+    for folder in {program.parent, real.parent}:
+        if folder.stat().st_mode & stat.S_IWOTH:
+            return f"anybody may put a program into {str(folder)!r}: move it to a folder that only its owner writes to"
+    for folder in (*program.parent.parents, *real.parent.parents):
+        mode = folder.stat().st_mode
+        # Where the sticky bit is set, as on /tmp, nobody can rename the folders of others.
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            return f"anybody may replace what is in {str(folder)!r}: move the program out of it"
+    return None
+
+
+def target(options: Options) -> str:
+    """Return the program's path: its arguments may hold a secret."""
+    return options.argv[0]
+
+
+def aimed(options: Options, target: str) -> NoReturn:
+    """Refuse: nothing from outside ever chooses what is run."""
+    del options, target
+    raise ValueError("a command takes no target: name a service that is configured with it instead")
+
+
+def samples(reading: Reading) -> Samples:
+    """Return the exit status, where there was one."""
+    return {} if reading.facts is None else {EXIT: {(): float(reading.facts)}}
+
+
+async def probe(options: Options, parts: ProbeParts, timeout: float) -> Reading:
+    """Run the program once; at the deadline it is killed with all that it started."""
+    began = parts.clock.monotonic()
+    parts.explain(f"run {options.argv[0]} with {len(options.argv) - 1} arguments")
+    try:
+        finished = await _finished(options, timeout)
+    except ProcessNotStartedError as error:
+        return Reading("unknown", str(error), parts.clock.monotonic() - began, "system")
+    duration = parts.clock.monotonic() - began
+    if finished is None or finished.timed_out:
+        return Reading("down", f"did not end within {timeout:g} s and was killed", duration, "timeout")
+    parts.explain(f"ended with the exit status {finished.code} and {len(finished.output)} bytes of output")
+    found = _judged(options, finished)
+    return Reading(found.state, found.reason, duration, found.cause, components=found.components, facts=finished.code)
+
+
+async def _finished(options: Options, timeout: float) -> Finished | None:
+    """Return how the program ended; None where its end cannot even be forced in time (uninterruptible sleep)."""
+    environment = processes.clean_environment() | dict(options.environment)
+    running = asyncio.create_task(
+        processes.run(options.argv, timeout=timeout, environment=environment, errors_apart=True)
+    )
+    try:
+        done, _ = await asyncio.wait({running}, timeout=timeout + GRACE)
+    except asyncio.CancelledError:
+        running.cancel()
+        await asyncio.wait({running}, timeout=GRACE)
+        raise
+    if not done:
+        _ENDING.add(running)
+        running.add_done_callback(_ended)
+        return None
+    return running.result()
+
+
+_ENDING: Final[set[asyncio.Task[Finished]]] = set()
+"""Killed programs whose end is still awaited; `processes.run` waits some seconds at most."""
+
+
+def _ended(task: asyncio.Task[Finished]) -> None:
+    _ENDING.discard(task)
+    if not task.cancelled():
+        task.exception()
+
+
+def _judged(options: Options, finished: Finished) -> Verdict:
+    found = _of_exit(options, finished)
+    if found.state == "unknown":
+        return found
+    said = [found, *_of_patterns(options, finished.output + finished.errors)]
+    if options.json:
+        body = verdict.of_body(finished.output, "application/json")
+        wanted = "standard output is no JSON object with a status that is known"
+        said.append(body or Verdict("down", f"{wanted}{_quoted(finished)}", "body", ()))
+    return verdict.worse(*said)
+
+
+def _of_exit(options: Options, finished: Finished) -> Verdict:
+    words = f"exit status {finished.code}" if finished.code >= 0 else f"ended by the signal {_signal(-finished.code)}"
+    state: Any = "up" if finished.code == 0 else "down"
+    quoted = _quoted(finished)
+    if options.nagios:
+        state = NAGIOS.get(finished.code, "down")
+        quoted = quoted.partition("|")[0].rstrip()  # what follows is performance data
+    return Verdict(state, words + quoted, "" if state == "up" else "exit", ())
+
+
+def _of_patterns(options: Options, output: bytes) -> Iterator[Verdict]:
+    for text in options.expect:
+        if patterns.compiled(text).search(output) is None:
+            yield Verdict("down", f"the output does not match {text!r}", "answer", ())
+    for text in options.expect_not:
+        if patterns.compiled(text).search(output) is not None:
+            yield Verdict("down", f"the output matches {text!r}, which it must not", "answer", ())
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return str(number)
+
+
+def _quoted(finished: Finished) -> str:
+    """Return the first line that was said, printable and short, after a colon: of standard error where that is all."""
+    for said in (finished.output, finished.errors):
+        lines = (line.strip() for line in said[:4096].decode(errors="replace").splitlines())
+        if line := next(filter(None, lines), ""):
+            clean = "".join(letter if letter.isprintable() else "\ufffd" for letter in line[: QUOTED + 1])
+            return f": {clean if len(clean) <= QUOTED else clean[: QUOTED - 1] + '…'}"
+    return ""

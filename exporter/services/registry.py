@@ -1,0 +1,84 @@
+"""Which services there are: those of the configuration file and those of the store, as one list."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from exporter import kinds
+from exporter.schedule import Cron
+from exporter.services.service import Service, configured, pace_of
+from exporter.store import client_services
+
+if TYPE_CHECKING:
+    from exporter.config import Configuration
+    from exporter.services.options import ServiceOptions
+    from exporter.store.client_services import FileService, StoredService
+    from exporter.store.credentials import KeyRing
+    from exporter.store.store import Store
+
+log: Final = logging.getLogger(__name__)
+
+
+class Registry:
+    """The services of one configuration and of the store, and whether the store's have changed since."""
+
+    def __init__(self, store: Store, configuration: Configuration, keys: KeyRing | None) -> None:
+        """`keys` decrypts the credentials of the store's services; None where there is none."""
+        self.configuration = configuration
+        self._store = store
+        self._keys = keys
+        self._ids: dict[tuple[str, str], int] | None = None
+        self._mark: object = None
+
+    async def load(self) -> list[Service]:
+        """Return the enabled services, those of the file first; StoreError when the store does not answer."""
+        options = self.configuration.services
+        if self._ids is None:
+            self._ids = await client_services.registered(
+                self._store, [_for_store(name, one) for name, one in options.items()]
+            )
+        self._mark = await client_services.mark(self._store)
+        ids = self._ids
+        of_file = [configured(name, one, ids[one.client, name]) for name, one in options.items() if one.enabled]
+        of_store = [of_row(one) for one in await client_services.made(self._store, self._keys) if one.enabled]
+        return of_file + of_store
+
+    async def changed(self) -> bool:
+        """Return whether the store's services are others than those of the last `load`."""
+        return bool(await client_services.mark(self._store) != self._mark)
+
+
+def _for_store(name: str, options: ServiceOptions) -> FileService:
+    timing = options.probe.beside
+    expected = getattr(options.probe.options, "expected_status_code", None)
+    pace = pace_of(timing)
+    return client_services.FileService(
+        client=options.client,
+        name=name,
+        endpoint=kinds.load("probes", options.probe.kind).target(options.probe.options),
+        enabled=options.enabled,
+        cron_schedule=pace.pattern if isinstance(pace, Cron) else None,
+        timeout_ms=round(timing.timeout * 1000),
+        expected_status_code=expected,
+    )
+
+
+def of_row(row: StoredService) -> Service:
+    """Return the service of a row that the API made: an HTTP probe on a cron pattern."""
+    from exporter.probes.http.options import BasicAuth, Options  # noqa: PLC0415 - only where such a service is
+
+    login = None
+    if row.username is not None and row.password is not None:
+        login = BasicAuth(username=row.username.reveal(), password=row.password)
+    return Service(
+        id=row.id,
+        client=row.client,
+        name=row.name,
+        kind="http",
+        options=Options(url=row.endpoint_url, basic_auth=login, expected_status_code=row.expected_status_code),
+        pace=Cron.parse(row.cron_schedule or "*/5 * * * *", "UTC"),
+        timeout=row.timeout_ms / 1000,
+        origin="api",
+        problem=row.problem,
+    )

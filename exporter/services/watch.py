@@ -1,0 +1,220 @@
+"""Watching services: who owns which, what runs when, and the second hand that commits what was seen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Final
+
+from exporter import probing
+from exporter.errors import WatchbridgeError
+from exporter.model import Reading
+from exporter.replicas import Liveness, owner
+from exporter.scheduler import Scheduler
+from exporter.services.board import Board
+from exporter.services.ledger import Ledger
+from exporter.services.maintenance import Maintenance
+from exporter.services.registry import Registry
+from exporter.store import replicas, service_states, service_status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from exporter.config import Configuration
+    from exporter.model import Clock, ProbeParts
+    from exporter.services.service import Service
+    from exporter.store.credentials import KeyRing
+    from exporter.store.store import Store
+
+log: Final = logging.getLogger(__name__)
+
+BEAT: Final = 1.0
+"""Seconds between two commits."""
+LOOK_EVERY: Final = 3.0
+"""Seconds between two looks at the other replicas and at the services of the store."""
+PURGE_EVERY: Final = 60.0
+"""Seconds between two removals of what is older than its retention."""
+PURGED: Final = 20_000
+"""Rows that one removal takes: ten times more than 10,000 services write in that time would need two."""
+CLOSE_SECONDS: Final = 6.0
+"""How long the tick under way may take at the end: a little more than one operation of the store."""
+JUMP: Final = 2.0
+"""Seconds by which the wall clock must part from the monotonic one to have jumped."""
+
+
+class Watch:
+    """The services that this process probes."""
+
+    def __init__(
+        self, store: Store, clock: Clock, replica: str, configuration: Configuration, keys: KeyRing | None
+    ) -> None:
+        """`replica` names this process among those that share the store."""
+        self.board = Board()
+        self.ledger = Ledger(store, replica, clock)
+        self.scheduler = Scheduler(self._run, clock, configuration.probing.concurrency)
+        self.services: dict[int, Service] = {}
+        """Every enabled service, also those that another replica owns."""
+        self.trouble: str | None = None
+        """Why the store cannot take what was seen."""
+        self._store = store
+        self._clock = clock
+        self._keys = keys
+        self._parts: ProbeParts | None = None
+        self._ending = asyncio.Event()
+        self._serving: asyncio.Task[None] | None = None
+        self._registry = Registry(store, configuration, keys)
+        self._maintenance = Maintenance(configuration.windows)
+        self._liveness = Liveness(replica)
+        self._living: frozenset[str] = frozenset({replica})
+        self._stale = True
+        self._offset = clock.time() - clock.monotonic()
+        self._looked = self._purged = clock.monotonic()
+
+    def adopt(self, configuration: Configuration, parts: ProbeParts) -> None:
+        """Take a configuration: its services are watched from the next tick on."""
+        self._parts = parts
+        self._registry = Registry(self._store, configuration, self._keys)
+        self._maintenance = Maintenance(configuration.windows)
+        self.scheduler.resize(configuration.probing.concurrency)
+        self._stale = True
+
+    def start(self) -> None:
+        """Begin to watch, in the background."""
+        self._serving = asyncio.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        """Watch until told to end; nothing that goes wrong once ends it."""
+        running = asyncio.create_task(self.scheduler.serve())
+        try:
+            while not self._ending.is_set():
+                await self.tick()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(BEAT):
+                        await self._ending.wait()
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+    async def tick(self) -> None:
+        """Do what a second asks for: ownership, windows, what is too old, and the commit."""
+        try:
+            await self._tick()
+        except WatchbridgeError as error:
+            if self.trouble is None:
+                log.error("what the probes see cannot be stored: %s", error)  # noqa: TRY400 - a sentence
+            self.trouble = str(error)
+        except Exception:
+            log.exception("the services could not be looked after")
+        else:
+            if self.trouble is not None:
+                log.info("what the probes see can be stored again")
+            self.trouble = None
+
+    async def _tick(self) -> None:
+        self._notice_jump()
+        now = self._clock.monotonic()
+        if self._stale or now - self._looked >= LOOK_EVERY:
+            self._looked = now
+            await self._look()
+        moment = self._clock.time()
+        for transition in self.board.look(moment, self._maintenance.covered(self.board, moment)):
+            self.ledger.transit(transition)
+        if self.board.standings or self._shared:
+            for standing in await self.ledger.commit():
+                self.board.counted(standing)
+        if now - self._purged >= PURGE_EVERY:
+            self._purged = now
+            await self._purge(moment)
+
+    @property
+    def _shared(self) -> bool:
+        """Whether other replicas may live on the same store: an SQLite file belongs to one process."""
+        return self._store.dialect != "sqlite"
+
+    async def _look(self) -> None:
+        living = self._living
+        if self._shared:
+            known = await replicas.known(self._store)
+            beats = {one.id: one.heartbeat_at for one in known if one.ended_at is None}
+            living = self._liveness.look(beats, self._clock.monotonic())
+        if not self._stale and living == self._living and not await self._registry.changed():
+            return
+        services = await self._registry.load()
+        self.services = {service.id: service for service in services}
+        await self._settle([one for one in services if owner(one.key, living) == self.ledger.replica])
+        self._living, self._stale = living, False
+
+    async def _settle(self, owned: Sequence[Service]) -> None:
+        """Own these services and no others."""
+        now = self._clock.time()
+        wanted = {service.id for service in owned}
+        for identity in self.board.standings.keys() - wanted:
+            self.board.remove(identity)
+            self.ledger.release(identity, ended=identity not in self.services)
+        fresh = []
+        for service in owned:
+            standing = self.board.standings.get(service.id)
+            if standing is None:
+                fresh.append(service)
+            elif standing.service != service:
+                self.board.replace(service, now)
+                await self.ledger.changed(service)
+        for standing in await self.ledger.take(fresh) if fresh else ():
+            self.board.add(standing, now)
+        self.scheduler.adopt(owned)
+
+    async def _run(self, service: Service) -> bool:
+        """Probe a service once; return whether it timed out."""
+        if self._parts is None:
+            return False
+        if service.problem is not None:
+            reading = Reading("unknown", service.problem, 0.0, "config")
+        else:
+            reading = await probing.run(service.kind, service.options, self._parts, service.timeout, service.slow_after)
+        standing = self.board.standings.get(service.id)
+        if standing is None or standing.service != service:
+            return False  # it is somebody else's by now, or another one: what was seen says nothing of it
+        at = self._clock.time()
+        transition = self.board.note(service.id, reading, at)
+        self.ledger.note(service, reading, at)
+        if transition is not None:
+            self.ledger.transit(transition)
+            self._tell(service, transition.state, transition.reason)
+        return reading.cause == "timeout"
+
+    def _tell(self, service: Service, state: str, reason: str) -> None:
+        level = logging.INFO if state in {"up", "maintenance"} else logging.WARNING
+        fields = {"client": service.client, "target": service.name, "state": state}
+        log.log(level, "the service is %s: %s", state, reason, extra={"fields": fields})
+
+    def _notice_jump(self) -> None:
+        """Begin new stretches where the wall clock was set: a day that did not pass is nobody's uptime."""
+        monotonic, wall = self._clock.monotonic(), self._clock.time()
+        before, self._offset = monotonic + self._offset, wall - monotonic
+        if abs(wall - before) < JUMP:
+            return
+        log.warning("the clock of this machine was set", extra={"fields": {"seconds": round(wall - before, 1)}})
+        for standing in self.board:
+            standing.rebase(before, wall)
+            self.ledger.rebase(standing, before, wall)
+
+    async def _purge(self, now: float) -> None:
+        readings = self._registry.configuration.readings
+        await service_status.purge(self._store, now - readings.retention, PURGED)
+        await service_states.purge(self._store, now - readings.states_retention, PURGED)
+
+    async def close(self) -> None:
+        """Begin no probe any more, let those under way end, and write down everything that was seen."""
+        self._ending.set()
+        if self._serving is None:
+            return
+        # Not cancelled: a commit that is cut off may have been done all the same.
+        await asyncio.wait({self._serving}, timeout=CLOSE_SECONDS)
+        self._serving.cancel()
+        await self.scheduler.drain()
+        if self.board.standings or self._shared:
+            await self.tick()
+            with contextlib.suppress(WatchbridgeError):
+                await replicas.ended(self._store, self.ledger.replica, self._clock.time())

@@ -1,0 +1,75 @@
+"""Statements over many rows that read the same on every engine."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import delete, select, text
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from sqlalchemy import ColumnElement, Table
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+IDS: Final = 5000
+"""Row numbers in one statement: fewer than the bound values that any engine takes (SQLite 32,766)."""
+
+ROWS: Final = 1000
+"""Rows in one statement: the packet of a thousand readings is far below the 16 MiB that MySQL takes by default."""
+
+# PostgreSQL stores no NUL, and no driver encodes a lone surrogate.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(words: str, length: int) -> str:
+    """Return a sentence as every engine takes it: at most `length` characters, without NUL and lone surrogates."""
+    return _UNSTORABLE.sub("\ufffd", words[:length])
+
+
+def pieces(values: Iterable[Any], size: int = IDS) -> Iterator[list[Any]]:
+    """Yield the values in lists of at most `size`."""
+    rest = iter(values)
+    while piece := list(islice(rest, size)):
+        yield piece
+
+
+def upsert(
+    dialect: str, table: Table, keys: tuple[str, ...], change: Callable[[Any, Any], Mapping[str, Any]] | None = None
+) -> Any:
+    """Return a statement that inserts rows, and where there is one with the same keys changes that one.
+
+    `change` gives the new values by column from the stored row and the row that was to be inserted; None leaves the
+    stored one as it is. What it gives must hold no bound value: the drivers of MySQL join the rows into one statement
+    only without. Give rows in the order of their keys: transactions that lock the same rows in different orders
+    deadlock.
+    """
+    if dialect == "mysql":
+        insert = mysql.insert(table)
+        same = {keys[0]: table.c[keys[0]]}
+        return insert.on_duplicate_key_update(change(table.c, insert.inserted) if change else same)
+    upsert_ = (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    index = [table.c[key] for key in keys]
+    if change is None:
+        return upsert_.on_conflict_do_nothing(index_elements=index)
+    return upsert_.on_conflict_do_update(index_elements=index, set_=change(table.c, upsert_.excluded))
+
+
+async def delete_oldest(connection: AsyncConnection, table: Table, time: str, before: float, limit: int) -> int:
+    """Delete at most `limit` rows whose `time` (a column with an index) is before a moment; return how many.
+
+    Rows without a time stay. Replicas that do it at once each take rows of their own, or wait in the same order.
+    """
+    if connection.dialect.name == "mysql":
+        # MySQL takes no LIMIT inside IN (…), but one on the DELETE itself. The names are those of our own tables.
+        statement = f"DELETE FROM {table.name} WHERE {time} < :before ORDER BY {time} LIMIT :limit"  # noqa: S608
+        done = await connection.execute(text(statement), {"before": before, "limit": limit})
+        return int(done.rowcount)
+    old: ColumnElement[bool] = table.c[time] < before
+    oldest = select(table.c.id).where(old).order_by(table.c[time]).limit(limit)
+    if connection.dialect.name == "postgresql":
+        oldest = oldest.with_for_update(skip_locked=True)
+    return int((await connection.execute(delete(table).where(table.c.id.in_(oldest)))).rowcount)

@@ -1,0 +1,64 @@
+"""The processes that share the store, when each was last seen to live, and when it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, select, update
+
+from exporter.store.bulk import upsert
+from exporter.store.tables import replicas
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from exporter.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One process: when it started and last said that it lives, in seconds since 1970 by its own clock.
+
+    `ended_at` is None until it has ended well; one that was killed only stops saying that it lives.
+    """
+
+    id: str
+    started_at: float
+    heartbeat_at: float
+    ended_at: float | None = None
+
+
+async def beat(connection: AsyncConnection, replica: str, started_at: float, at: float) -> None:
+    """Note that a replica lives, in the caller's transaction."""
+    statement = upsert(
+        connection.dialect.name,
+        replicas,
+        ("id",),
+        lambda _old, new: {name: new[name] for name in ("started_at", "heartbeat_at", "ended_at")},
+    )
+    row = {"id": replica, "started_at": started_at, "heartbeat_at": at, "ended_at": None}
+    await connection.execute(statement, [row])
+
+
+async def known(store: Store) -> list[Replica]:
+    """Return every replica that is not forgotten, by its id; whether one still lives its heartbeat tells."""
+    async with store.reading() as connection:
+        rows = await connection.execute(select(replicas).order_by(replicas.c.id))
+        return [Replica(*row) for row in rows]
+
+
+async def ended(store: Store, replica: str, at: float) -> None:
+    """Note that a replica ends well and has looked until then: its services go to others at once.
+
+    Its row stays: where its open stretches end only its last heartbeat tells.
+    """
+    async with store.writing() as connection:
+        statement = update(replicas).where(replicas.c.id == replica)
+        await connection.execute(statement.values(heartbeat_at=at, ended_at=at))
+
+
+async def gone(store: Store, replica: str) -> None:
+    """Forget a replica that is long dead and observes nothing any more."""
+    async with store.writing() as connection:
+        await connection.execute(delete(replicas).where(replicas.c.id == replica))
