@@ -53,10 +53,18 @@ class Redaction:
 
     def __init__(self) -> None:
         self._secrets: tuple[str, ...] = ()
+        self._by_place: dict[str, tuple[str, ...]] = {}
 
-    def learn(self, secrets: Iterable[str]) -> None:
-        """Replace the known secrets; longer ones are looked for first, since one may hold another."""
-        known = {part for secret in secrets for part in (secret, _escaped(secret)) if len(part) >= SHORTEST_SECRET}
+    def learn(self, secrets: Iterable[str], place: str = "configuration") -> None:
+        """Replace the known secrets of a place; longer ones are looked for first, since one may hold another."""
+        self._by_place[place] = tuple(secrets)
+        known = {
+            part
+            for of_place in self._by_place.values()
+            for secret in of_place
+            for part in (secret, _escaped(secret))
+            if len(part) >= SHORTEST_SECRET
+        }
         self._secrets = tuple(sorted(known, key=len, reverse=True))
 
     def apply(self, text: str) -> str:

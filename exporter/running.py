@@ -13,6 +13,7 @@ from exporter.errors import InvalidConfigurationError, UnknownCollectorError, Wa
 from exporter.guard import Guard
 from exporter.kinds import words
 from exporter.model import Reload
+from exporter.ondemand import OnDemand
 from exporter.scrape import Scrape
 from exporter.services.watch import Watch
 from exporter.sources import families, generation
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from exporter.model import Clock
     from exporter.sources import Generation
     from exporter.store.store import Store
+    from exporter.web.services import ProbeRefusal, ProbeRequest
 
 log: Final = logging.getLogger(__name__)
 
@@ -51,6 +53,10 @@ def _refuse_emptied(configuration: Configuration) -> None:
     if configuration.path is not None and configuration.blank:
         told = f"{configuration.path} says nothing: write the configuration into it and reload again"
         raise InvalidConfigurationError((told,))
+
+
+def _secrets(made: Generation) -> frozenset[str]:
+    return made.configuration.secrets | made.modules.secrets
 
 
 def _replica(configuration: Configuration) -> str:
@@ -90,15 +96,24 @@ class Running:
         self._wire = Wire(clock=clock)
         self.watch = Watch(store, clock, _replica(first), first, key_ring(first.store))
         self._generation: Generation = generation(first, clock, self._state, None, self.watch)
-        self.watch.adopt(first, self._parts(self._generation))
+        logs.REDACTION.learn(_secrets(self._generation))
+        self._demand = self._adopted(self._generation)
         self._scrape = Scrape(self._generation.sources, first.scrape, clock)
         self._telemetry = Telemetry(families())
         self._retiring: asyncio.Task[None] | None = None
 
-    def _parts(self, made: Generation) -> probing.Parts:
-        """Return what the probes of a configuration may use."""
+    def _adopted(self, made: Generation) -> OnDemand:
+        """Let the services of a configuration be watched, and return what answers `/probe` under it."""
         guard = Guard(made.configuration.probing.allow)
-        return probing.Parts(wire=self._wire, databases=made.databases, clock=self.clock, permits=guard.configured)
+        parts = probing.Parts(wire=self._wire, databases=made.databases, clock=self.clock, permits=guard.configured)
+        self.watch.adopt(made.configuration, parts)
+        for warning in made.modules.warnings:
+            log.warning("%s", warning)
+        return OnDemand(made.modules.choices, made.modules.refused, self.watch.named, guard, parts)
+
+    async def probe(self, request: ProbeRequest) -> Answer | ProbeRefusal:
+        """Probe what a request asks for and return its metrics, or its story when `debug` is set; never raises."""
+        return await self._demand.probe(request)
 
     async def scrape(
         self, names: frozenset[str] | None, timeout: float, accept: str | None, accept_encoding: str | None
@@ -170,13 +185,13 @@ class Running:
     def _adopt(self, fresh: Generation) -> None:
         """Put a new generation in the place of the running one."""
         configuration, old, old_scrape = fresh.configuration, self._generation, self._scrape
-        logs.REDACTION.learn(configuration.secrets | old.configuration.secrets)
+        logs.REDACTION.learn(_secrets(fresh) | _secrets(old))
         for warning in configuration.warnings:
             log.warning("%s", warning)
         scrape = Scrape(fresh.sources, configuration.scrape, self.clock)
         scrape.adopt(old_scrape)
         self._generation, self._scrape = fresh, scrape
-        self.watch.adopt(configuration, self._parts(fresh))
+        self._demand = self._adopted(fresh)
         self._retiring = asyncio.create_task(_retire(old_scrape, old, fresh, self._retiring))
 
     async def recall(self) -> None:

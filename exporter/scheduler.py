@@ -70,7 +70,7 @@ class Scheduler:
         self._timetable = Timetable()
         self._suspects: set[int] = set()
         self._active: set[int] = set()
-        self._known: set[int] = set()
+        self._known: dict[int, Service] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self.quick, self.slow = Lane(concurrency), Lane(concurrency)
@@ -94,8 +94,8 @@ class Scheduler:
     def adopt(self, services: Iterable[Service]) -> None:
         """Take the services that there are now, at once."""
         chosen = tuple(services)
-        self._known = {service.id for service in chosen}
-        self._suspects &= self._known
+        self._known = {service.id: service for service in chosen}
+        self._suspects &= self._known.keys()
         self._timetable.adopt(chosen, self._clock.monotonic(), self._clock.time())
         self._changed.set()
 
@@ -111,7 +111,11 @@ class Scheduler:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause()):
                     await self._changed.wait()
-            self.begin_due()
+            try:
+                self.begin_due()
+            except Exception:  # a loop that ended would stop every probe, and nobody would see why
+                log.exception("runs could not be begun")
+                await asyncio.sleep(LOOK_EVERY)
 
     def _pause(self) -> float:
         following = self._timetable.next_due()
@@ -134,12 +138,13 @@ class Scheduler:
     def _fill(self, lane: Lane) -> None:
         while lane.waiting and lane.taken < lane.places:
             due = lane.waiting.popleft()
-            if due.service.id not in self._known:
+            service = self._known.get(due.service.id)  # as it is now: its options may have changed while it waited
+            if service is None:
                 self._active.discard(due.service.id)
                 continue
             lane.taken += 1
             self.lag.observe(max(0.0, self._clock.monotonic() - due.at))
-            task = asyncio.create_task(self._one(due.service, lane))
+            task = asyncio.create_task(self._one(service, lane))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -156,7 +161,7 @@ class Scheduler:
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Begin nothing more; let runs under way end within `seconds`, then cut them off."""
-        self._known = set()
+        self._known = {}
         self.quick.waiting.clear()
         self.slow.waiting.clear()
         self._timetable.adopt((), self._clock.monotonic(), self._clock.time())

@@ -6,12 +6,13 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from exporter import kinds, scrape
+from exporter import blackbox, kinds, scrape
 from exporter.databases import open_database
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from exporter.blackbox import Known
     from exporter.config import Configuration
     from exporter.databases.database import Database
     from exporter.model import Clock, Family, Reload, Source
@@ -26,6 +27,7 @@ class Generation:
     clock: Clock
     reload: Reload
     databases: Mapping[str, Database]
+    modules: Known
     watch: Watch | None = None
     _made: list[Source] = field(default_factory=list)
 
@@ -62,7 +64,7 @@ def generation(
     for name, options in configuration.databases.items():
         kept = earlier.databases.get(name) if earlier else None
         databases[name] = kept if kept is not None and kept.options == options else open_database(name, options)
-    made = Generation(configuration, clock, reload, databases, watch)
+    made = Generation(configuration, clock, reload, databases, blackbox.known(configuration), watch)
     _ = made.sources
     return made
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from exporter.schedule import Every, jitter, spread
+from exporter.services.service import coming
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from exporter.schedule import Cron
     from exporter.services.service import Service
 
 JUMP: Final = 2.0
@@ -23,9 +27,11 @@ JUMP: Final = 2.0
 FIRST_RUNS: Final = 200.0
 """First runs a second: a start does not hit every target at once, and a few services are all seen within a moment."""
 CRON_JITTER: Final = 5.0
-"""Seconds at most over which services with the same pattern are spread, and at most a tenth of their gap."""
+"""Seconds at most over which services with the same pattern are spread: far below the minute between two runs."""
 INTERVAL_JITTER: Final = 1.0
 """Seconds at most by which a run of an interval is late on purpose, and at most a fiftieth of the interval."""
+MOST_MISSED: Final = 1000
+"""Runs of a pattern that are counted of one pause: of a pattern for each minute those of the first hours."""
 
 
 class Due(NamedTuple):
@@ -40,6 +46,8 @@ class _Entry:
     service: Service
     phase: float
     """Of an interval: the monotonic time of its grid."""
+    firing: float = -math.inf
+    """Of a pattern: the wall's time of the run that comes next."""
     due: float = 0.0
     alive: bool = True
 
@@ -86,6 +94,7 @@ class Timetable:
                 fresh.append(service)
         for index, service in enumerate(fresh):
             self._begin(service, index, len(fresh), monotonic, wall)
+        self._forget()
 
     def _begin(self, service: Service, index: int, count: int, monotonic: float, wall: float) -> None:
         entry = self._entries[service.id] = _Entry(service, monotonic)
@@ -116,24 +125,48 @@ class Timetable:
             self.missed += max(0, round((following - entry.due) / pace.seconds) - 1)
             most = min(INTERVAL_JITTER, pace.seconds / 50)
             return following + jitter(f"{entry.service.key} {following:.0f}", most)
-        at = pace.next_after(wall)
-        return monotonic + at - wall + jitter(entry.service.key, min(CRON_JITTER, pace.gap(wall) / 10))
+        # A clock that goes back a little, less than a jump, must not bring the run just begun once more.
+        at = coming(pace, max(wall, entry.firing))[0]
+        if entry.firing > -math.inf:
+            self.missed += _between(pace, entry.firing, math.floor(wall))
+        entry.firing = at
+        return monotonic + at - wall + jitter(entry.service.key, CRON_JITTER)
 
     def _notice_jump(self, monotonic: float, wall: float) -> None:
         """Look at every pattern anew when the wall clock jumped: none is run for having been jumped over."""
         offset = wall - monotonic
-        before, self._offset = self._offset, offset
-        if before is None or abs(offset - before) < JUMP:
+        if self._offset is None:
+            self._offset = offset
+        # Held against the last jump, not the last look: many small steps make a large one.
+        if abs(offset - self._offset) < JUMP:
             return
+        self._offset = offset
         for entry in self._entries.values():
             if not isinstance(entry.service.pace, Every):
+                entry.firing = -math.inf
                 self._push(entry, self._following(entry, monotonic, wall))
+        self._forget()
 
     def _push(self, entry: _Entry, due: float) -> None:
         entry.due = due
         heapq.heappush(self._heap, (due, next(self._order), entry))
 
+    def _forget(self) -> None:
+        """Take out of the heap what is no longer meant, once that is half of it: a clock may jump again and again."""
+        if len(self._heap) > 2 * len(self._entries):
+            self._heap = [item for item in self._heap if self._is_current(item)]
+            heapq.heapify(self._heap)
+
     @staticmethod
     def _is_current(item: tuple[float, int, _Entry]) -> bool:
         due, _, entry = item
         return entry.alive and entry.due == due
+
+
+@lru_cache(maxsize=256)
+def _between(pattern: Cron, after: float, until: int) -> int:
+    """Return how many runs of a pattern are later than `after` and not later than `until`, whole seconds."""
+    if coming(pattern, after)[0] > until:
+        return 0
+    runs = itertools.takewhile(lambda at: at <= until, pattern.firings(after))
+    return sum(1 for _ in itertools.islice(runs, MOST_MISSED))

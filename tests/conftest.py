@@ -57,6 +57,7 @@ def _log_as_it_was() -> Iterator[None]:
         each.setLevel(level)
     logging.raiseExceptions = raising
     logs.REDACTION.learn(())
+    logs.REDACTION.learn((), "store")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

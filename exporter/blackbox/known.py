@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter.blackbox import modules
+from exporter.blackbox.options import Module
+from exporter.blackbox.translation import translated
 from exporter.config.mistakes import refuse, shown
 from exporter.errors import InvalidConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
+    from exporter.blackbox.modules import Modules
     from exporter.config.options import Choice
 
 _KEY: Final = "probe_modules_file"
-_BUILT_IN: Final = "modules: {http_2xx: {prober: http}}"
+_BUILT_IN: Final = "http_2xx"
 """What blackbox_exporter's own file calls the module that a request means which names none."""
 
 
@@ -39,7 +41,7 @@ def known(configuration: Any) -> Known:
     own: Mapping[str, Choice] = configuration.probe_modules
     if configuration.probe_modules_file is None:
         return Known(own or built_in(), MappingProxyType({}))
-    found = modules.read(configuration.probe_modules_file)
+    found = _read(configuration.probe_modules_file)
     if found.mistakes:
         raise refuse(found.name, found.mistakes)
     warnings = (*found.warnings, *(refuse(found.name, found.unsupported).problems if found.unsupported else ()))
@@ -51,7 +53,7 @@ def problems(configuration: Any) -> Iterator[tuple[tuple[str, ...], str]]:
     if configuration.probe_modules_file is None:
         return
     try:
-        found = modules.read(configuration.probe_modules_file)
+        found = _read(configuration.probe_modules_file)
     except InvalidConfigurationError as error:
         yield from (((_KEY,), sentence) for sentence in error.problems)
         return
@@ -64,4 +66,11 @@ def problems(configuration: Any) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def built_in() -> Mapping[str, Choice]:
     """Return the module that there is when none is configured."""
-    return modules.read_text(_BUILT_IN, "built in", Path()).choices
+    choice = translated(Module(prober="http")).choice
+    return MappingProxyType({} if choice is None else {_BUILT_IN: choice})
+
+
+def _read(path: Path) -> Modules:
+    from exporter.blackbox import modules  # noqa: PLC0415 -- see the package's docstring
+
+    return modules.read(path)

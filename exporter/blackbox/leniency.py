@@ -29,12 +29,12 @@ def read(kind: Any, value: Any, path: Path, document: Document) -> Any:
     origin = typing.get_origin(kind)
     if isinstance(value, dict) and (origin is Mapping or dataclasses.is_dataclass(kind)):
         found = {word: _of_key(kind, word, one, (*path, word), document) for word, one in value.items()}
-        return {word: one for word, one in found.items() if not _is_empty(one)}
+        return {word: one for word, one in found.items() if not is_empty(one)}
     if isinstance(value, list) and origin is tuple:
         item = typing.get_args(kind)[0]
         return [read(item, one, (*path, index), document) for index, one in enumerate(value)]
-    if kind is bool and isinstance(value, Trap):
-        return _BOOLEANS.get(value.text.lower(), value)
+    if kind is bool:
+        return boolean(value)
     if kind in {str, Secret} and len(members) == 1:
         return _text(value, document.place(path).raw)
     return value
@@ -53,5 +53,11 @@ def _text(value: Any, raw: str | None) -> Any:
     return raw if is_scalar and raw is not None else value
 
 
-def _is_empty(value: Any) -> bool:
+def boolean(value: Any) -> Any:
+    """Return true or false for the words of YAML 1.1; anything else as it is."""
+    return _BOOLEANS.get(value.text.lower(), value) if isinstance(value, Trap) else value
+
+
+def is_empty(value: Any) -> bool:
+    """Return whether a key was left empty."""
     return isinstance(value, Trap) and value.sentence == EMPTY

@@ -47,6 +47,7 @@ class Modules:
         secrets: as a Configuration's.
         files: for each module its secrets that stand in a file, by their path in our options.
         left_out: the modules that cannot be used.
+        unwritable: what our own configuration cannot hold without showing a secret, by module.
 
     """
 
@@ -59,6 +60,7 @@ class Modules:
     secrets: frozenset[str]
     files: Mapping[str, Mapping[Path, pathlib.Path]]
     left_out: tuple[str, ...]
+    unwritable: Mapping[str, tuple[Mistake, ...]]
 
 
 def load(path: pathlib.Path) -> Mapping[str, Choice]:
@@ -88,6 +90,7 @@ class _Reading:
         self.builder = Builder(self.document, folder)
         self.refused: list[Mistake] = []
         self.wrong: list[Mistake] = []
+        self.unwritable: dict[str, tuple[Mistake, ...]] = {}
 
     def modules(self) -> Modules:
         found = self._found()
@@ -116,6 +119,7 @@ class _Reading:
             secrets=frozenset(self.builder.secrets),
             files={name: self._files(found[name]) for name in choices},
             left_out=tuple(told),
+            unwritable=self.unwritable,
         )
 
     def _files(self, data: Mapping[str, Any]) -> Mapping[Path, pathlib.Path]:
@@ -133,12 +137,14 @@ class _Reading:
         """Return the data of the modules after what Go forgives and what is not done here were taken out of it."""
         data = self.document.data
         found = data.get(_WORD) if isinstance(data, dict) else None
+        if leniency.is_empty(found):
+            del data[_WORD]
         if not isinstance(found, dict):
             return {}
         for name, module in found.items():
             if isinstance(module, dict):
-                refusals.take(module, (_WORD, name), self._refuse)
                 found[name] = leniency.read(Module, module, (_WORD, name), self.document)
+                refusals.take(found[name], (_WORD, name), self._refuse)
         return found
 
     def _refuse(self, path: Path, sentence: str) -> None:
@@ -153,10 +159,15 @@ class _Reading:
         except NotBuiltError:
             return None
         result = translation.translated(module)
-        told = [self.document.mistake((*path, *steps), sentence) for steps, sentence in result.mistakes]
-        self.wrong += told
-        self.refused += [self.document.mistake((*path, *steps), sentence) for steps, sentence in result.refused]
+        self.wrong += self._told(path, result.mistakes)
+        self.refused += self._told(path, result.refused)
+        if result.unwritable:
+            self.unwritable[name] = tuple(self._told(path, result.unwritable))
+        self.builder.secrets |= result.secrets
         return None if result.mistakes or result.refused else result.choice
+
+    def _told(self, path: Path, found: list[tuple[Path, str]]) -> list[Mistake]:
+        return [self.document.mistake((*path, *steps), sentence) for steps, sentence in found]
 
 
 class _Names:

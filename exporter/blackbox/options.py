@@ -62,9 +62,11 @@ class HeaderMatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeaderValues:
-    """An entry of `http_headers`: the last value counts."""
+    """An entry of `http_headers`: of all its values the last one counts, files after secrets after values."""
 
     values: tuple[str, ...] = option((), help="Values.")
+    secrets: tuple[Secret, ...] = option((), help="Values that must not be shown.")
+    files: tuple[Path, ...] = option((), help="Files that hold values that must not be shown.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from exporter.blackbox.leniency import boolean
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -29,7 +31,6 @@ _HTTP: Final = {
 }
 
 
-_HEADERS: Final = "secret headers are not carried over: use basic_auth, bearer_token or authorization"
 _BROTLI: Final = "brotli is not carried over: use gzip or deflate"
 
 
@@ -49,13 +50,8 @@ def take(module: dict[str, Any], path: Path, tell: Callable[[Path, str], None]) 
 
 def _taken(http: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     for word, sentence in _HTTP.items():
-        if http.pop(word, None):  # false, an empty text and an empty mapping are the defaults
+        if boolean(http.pop(word, None)):  # false, an empty text and an empty mapping are the defaults
             yield (word,), sentence
     if http.get("compression") == "br":
         del http["compression"]
         yield ("compression",), _BROTLI
-    headers = http.get("http_headers")
-    for name, values in headers.items() if isinstance(headers, dict) else ():
-        for word in ("secrets", "files"):
-            if isinstance(values, dict) and values.pop(word, None):
-                yield ("http_headers", name, word), _HEADERS

@@ -7,11 +7,11 @@ a health document, IPv6 comes first.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter.blackbox import options as theirs
+from exporter.blackbox.quantities import bytes_of, seconds_of
 from exporter.config import Configuration, files
 from exporter.config.options import Choice, Duration, Size
 from exporter.kinds import load
@@ -30,11 +30,8 @@ LONGEST: Final = 3600.0
 """Seconds between which a timeout of our own configuration lies."""
 
 _PAYLOAD: Final = len("Prometheus Blackbox Exporter")
-_USER_SIZE: Final = 4096
-_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?)(ns|us|µs|ms|s|m|h)")
-_SIZE: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:[KMGTPE]i?)?B)+")
-_SIZE_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMGTPE]?)i?B")
+_FILE_SIZE: Final = 8192
+_UNWRITABLE: Final = "a secret header cannot be written here: leave the module in this file, with probe_modules_file"
 _HTTP_1: Final = frozenset({"HTTP/1.0", "HTTP/1.1"})
 
 # The first step of a path in our options, and the key of blackbox_exporter that it came from.
@@ -57,11 +54,22 @@ _THEIR_WORDS: Final = {
 
 @dataclasses.dataclass(slots=True)
 class Translated:
-    """What became of a module: a choice, or what is wrong with it, or what is not done here."""
+    """What became of a module: a choice, or what is wrong with it, or what is not done here.
+
+    `unwritable` is what our own configuration cannot hold without showing a secret; `secrets` are those of headers.
+    """
 
     choice: Choice | None = None
     mistakes: list[tuple[Path, str]] = dataclasses.field(default_factory=list)
     refused: list[tuple[Path, str]] = dataclasses.field(default_factory=list)
+    unwritable: list[tuple[Path, str]] = dataclasses.field(default_factory=list)
+    secrets: set[str] = dataclasses.field(default_factory=set)
+
+    def hide(self, path: Path, secret: str) -> str:
+        """Take note of a secret that becomes a header, and return it."""
+        self.unwritable.append((path, _UNWRITABLE))
+        self.secrets.add(secret)
+        return secret
 
 
 def translated(module: theirs.Module) -> Translated:
@@ -79,7 +87,7 @@ def translated(module: theirs.Module) -> Translated:
         result.mistakes.append(((word, *steps), sentence))
     from exporter.services.options import ModuleTiming  # noqa: PLC0415 -- it stands beside options that read a file
 
-    seconds = _seconds(module.timeout) if module.timeout else 0.0
+    seconds = seconds_of(module.timeout) if module.timeout else 0.0
     timeout = min(max(seconds, SHORTEST), LONGEST) if seconds else UNTIMED
     result.choice = Choice(word, made, ModuleTiming(timeout=Duration(timeout)))
     return result
@@ -90,9 +98,9 @@ def _http(http: theirs.Http | None, result: Translated) -> Any:
     kind = load("probes", "http")
     _check(http, result)
     return kind.options.Options(
-        url=f"http://{PLACEHOLDER}",
+        url=f"https://{PLACEHOLDER}",
         method=http.method or "GET",
-        headers=_headers(http),
+        headers=_headers(http, result),
         body=http.body or None,
         body_file=http.body_file,
         valid_status_codes=tuple(str(code) for code in http.valid_status_codes) or ("2xx",),
@@ -125,9 +133,23 @@ def _check(http: theirs.Http, result: Translated) -> None:
         result.refused.append((("http", "valid_http_versions"), sentence))
 
 
-def _headers(http: theirs.Http) -> dict[str, str]:
-    values = {name: given.values[-1] for name, given in http.http_headers.items() if given.values}
-    return dict(http.headers) | values
+def _headers(http: theirs.Http, result: Translated) -> dict[str, str]:
+    headers = dict(http.headers)
+    for name, given in http.http_headers.items():
+        path = ("http", "http_headers", name)
+        found = [*given.values, *(result.hide((*path, "secrets"), one.reveal()) for one in given.secrets)]
+        found += [result.hide((*path, "files"), _file(one)) for one in given.files]
+        if found:
+            headers[name] = found[-1]
+    words = http.authorization
+    if words is not None and words.credentials is not None and not _is_bearer(words):
+        secret = words.credentials.reveal()
+        headers["Authorization"] = f"{words.type} {result.hide(('http', 'authorization', 'type'), secret)}"
+    return headers
+
+
+def _is_bearer(words: theirs.Authorization) -> bool:
+    return words.type.strip().lower() == "bearer"
 
 
 def _matches(check: Callable[..., Any], found: tuple[theirs.HeaderMatch, ...]) -> tuple[Any, ...]:
@@ -144,23 +166,20 @@ def _credentials(kind: Any, http: theirs.Http, result: Translated) -> dict[str, 
         if http.basic_auth.username_file is not None:
             user = _file(http.basic_auth.username_file)
         return {"basic_auth": kind.options.BasicAuth(username=user, password=http.basic_auth.password)}
-    if http.authorization is not None and http.authorization.type.strip().lower() != "bearer":
-        sentence = "only the type Bearer is carried over: use basic_auth for Basic"
-        result.refused.append((("http", "authorization", "type"), sentence))
-        return {}
-    token = http.authorization.credentials if http.authorization is not None else http.bearer_token
-    return {"bearer_token": token}
+    if http.authorization is not None:
+        return {"bearer_token": http.authorization.credentials} if _is_bearer(http.authorization) else {}
+    return {"bearer_token": http.bearer_token}
 
 
 def _file(path: Any) -> str:
     try:
-        return files.text(files.read(path, _USER_SIZE).data).strip()
+        return files.text(files.read(path, _FILE_SIZE).data).strip()
     except ValueError as error:
         raise ValueError(f"the file {str(path)!r} {error}") from error
 
 
 def _limit(limit: str | int) -> dict[str, Any]:
-    count = limit if isinstance(limit, int) else _bytes(limit)
+    count = limit if isinstance(limit, int) else bytes_of(limit)
     return {"body_size_limit": Size(count)} if count > 0 else {}
 
 
@@ -266,17 +285,3 @@ def _problems(made: Any, path: Path) -> Iterator[tuple[Path, str]]:
     elif isinstance(made, Mapping):
         for word, one in made.items():
             yield from _problems(one, (*path, word))
-
-
-def _seconds(text: str) -> float:
-    """Return what a duration of Go means, such as 1.5s or 1h30m."""
-    return sum(float(count) * _UNITS[unit] for count, unit in _DURATION.findall(text))
-
-
-def _bytes(text: str) -> int:
-    """Return what a size of blackbox_exporter means: all its units are of 1024, also MB."""
-    if text == "0":
-        return 0
-    if not _SIZE.fullmatch(text):
-        raise ValueError(f"body_size_limit is {text!r}: wanted a size like 512KB or 10MB")
-    return int(sum(float(count) * 1024 ** " KMGTPE".index(unit or " ") for count, unit in _SIZE_PART.findall(text)))

@@ -100,7 +100,7 @@ def scalar(value: Any) -> str:
     if _PLAIN.fullmatch(value) and value.lower() not in _SPOKEN:
         return str(value)
     # ${ begins a variable, and $$ is a dollar.
-    return _quoted(re.sub(r"\$(?=[${])", "$$$$", value))
+    return _quoted(re.sub(r"\$(?=[${])", "$$", value))
 
 
 def _quoted(value: str) -> str:

@@ -19,17 +19,20 @@ def command(file: Path) -> None:
 
     Exit status: 0 everything is carried over, 1 something is not, 2 the file cannot be read.
     """
-    from exporter.blackbox import read
+    from exporter.blackbox.modules import read
     from exporter.blackbox.writing import text
     from exporter.config.mistakes import refuse
 
     if file.suffix.lower() in {".ini", ".cfg"}:
         raise ConfigurationError(reason=f"{file} is not read yet: a later version of Watchbridge imports config.ini.")
     modules = read(file)
-    for line in refuse(modules.name, (*modules.mistakes, *modules.unsupported)).problems:
+    hidden = [mistake for found in modules.unwritable.values() for mistake in found]
+    wanting = (*modules.mistakes, *modules.unsupported, *hidden)
+    for line in refuse(modules.name, wanting).problems:
         click.echo(line, err=True)
-    for name in modules.left_out:
+    for name in (*modules.left_out, *modules.unwritable):
         click.echo(f"left out: the module {name}", err=True)
-    click.echo(text(modules.choices, modules.files), nl=False)
-    if modules.mistakes or modules.unsupported:
+    kept = {name: choice for name, choice in modules.choices.items() if name not in modules.unwritable}
+    click.echo(text(kept, modules.files), nl=False)
+    if wanting:
         raise click.exceptions.Exit(1)

@@ -6,7 +6,7 @@ YAML and JSON Schema are imported when a file is read: commands that read none s
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from exporter.errors import InvalidConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from exporter.config.sections import Section
 
@@ -79,12 +79,22 @@ def load(
         from exporter.config.sections import SECTIONS, composed  # noqa: PLC0415 -- see the module's docstring
 
         used = sections or SECTIONS
-        return composed(used, {section.word: section.default() for section in used})
+        values = {section.word: section.default() for section in used}
+        return replace(composed(used, values), secrets=_secrets(values.values()))
     from exporter.config.document import read_file  # noqa: PLC0415 -- see the module's docstring
 
     text = read_file(path)
     found = parse(text, name=str(path), environ=environ, folder=path.absolute().parent, sections=sections)
     return replace(found, path=path)
+
+
+def _secrets(defaults: Iterable[Any]) -> frozenset[str]:
+    """Return what of the defaults must never be shown: the environment may hold a key."""
+    from exporter.config.options import Secret  # noqa: PLC0415 -- see the module's docstring
+    from exporter.config.secrets import parts  # noqa: PLC0415 -- the same
+
+    held = (getattr(one, field.name) for one in defaults if is_dataclass(one) for field in fields(one))
+    return frozenset().union(*(parts(value.reveal()) for value in held if isinstance(value, Secret)))
 
 
 def parse(

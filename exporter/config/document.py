@@ -249,10 +249,14 @@ class _Builder:
 
 def _place(event: Any, key: Any) -> Place:
     mark, key_mark = event.start_mark, (key or event).start_mark
-    place = (mark.line + 1, mark.column + 1, key_mark.line + 1, key_mark.column + 1)
-    if isinstance(event, yaml.ScalarEvent):
-        return Place(*place, event.value, not event.style)
-    return Place(*place)
+    line, column, key_line, key_column = mark.line + 1, mark.column + 1, key_mark.line + 1, key_mark.column + 1
+    if not isinstance(event, yaml.ScalarEvent):
+        return Place(line, column, key_line, key_column)
+    is_plain = not event.style
+    if key is not None and is_plain and not event.value:
+        # Where nothing stands is for the readers to say, and they differ: behind the key's colon.
+        line, column = key.end_mark.line + 1, key.end_mark.column + 2
+    return Place(line, column, key_line, key_column, event.value, is_plain)
 
 
 def _is_text(word: str) -> bool:

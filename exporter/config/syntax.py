@@ -15,7 +15,7 @@ DEPTH: Final = 32
 
 _BAD_ESCAPE: Final = re.compile(r"\\U(?!000|0010)[0-9A-Fa-f]{8}")
 _HINTS: Final = {
-    "mapping values are not allowed here": "a ':' where no key can stand: check the indentation, or quote the text",
+    "mapping values are not allowed": "a ':' where no key can stand: check the indentation, or quote the text",
     "could not find expected ':'": "a key without its ':': write `key: value`, with a space after the colon",
     "found character '\\t' that cannot start any token": "a tab: YAML is indented and separated by spaces only",
     "found character": "a text that begins with such a character must be quoted",

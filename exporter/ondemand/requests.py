@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from exporter import probing
 from exporter.config.mistakes import nearest, shown
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from exporter.config.options import Choice
     from exporter.guard import Guard
     from exporter.model import Reading, Samples
+    from exporter.services.service import Service
 
 AT_ONCE: Final = 50
 """Probes that requests may have running at once: each costs a connection, and anybody may ask."""
@@ -39,17 +40,6 @@ FAMILIES: Final = (SUCCESS, DURATION, TIMEOUT)
 
 _KNOWN: Final = 50
 """So many modules are listed where none is near the unknown one."""
-
-
-class Probed(Protocol):
-    """A service as it is probed; `exporter.services.service.Service` is one."""
-
-    client: Any
-    kind: Any
-    options: Any
-    timeout: Any
-    slow_after: Any
-    problem: Any
 
 
 class _NotBegunError(Exception):
@@ -80,7 +70,7 @@ class OnDemand:
         self,
         modules: Mapping[str, Choice],
         refused: Mapping[str, Sequence[str]],
-        services: Callable[[str, str | None], Sequence[Probed]],
+        services: Callable[[str, str | None], Sequence[Service]],
         guard: Guard,
         parts: probing.Parts,
     ) -> None:

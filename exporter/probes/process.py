@@ -30,7 +30,7 @@ TOLERANCE: Final = 5.0
 """Seconds by which a process may seem younger than its pid file: start times are kept in ticks since the boot."""
 SLOW_AFTER: Final = None
 
-COUNT: Final = Family("probe_process_count", "gauge", "Number of processes found")
+COUNT: Final = Family("probe_processes", "gauge", "Number of processes found")
 MEMORY: Final = Family(
     "probe_process_resident_memory_bytes", "gauge", "Resident memory of the processes found, together"
 )

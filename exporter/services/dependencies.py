@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter.config.mistakes import nearest
+from exporter.config.mistakes import nearest, shown
 from exporter.config.unread import NotReadError
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ def problems(configuration: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
             elif parent not in parents:
                 hint = nearest(parent, parents) if hints > 0 else ""
                 hints -= 1
-                yield path, f"there is no service '{parent}'{hint or ': add it below `services`, or leave it out'}"
+                yield path, f"there is no service {shown(parent)}{hint or ': add it below `services`, or leave it out'}"
     for circle in _circles(parents):
         index = parents[circle[-1]].index(circle[0])
-        shown = " -> ".join(circle[:_SHOWN]) + (" -> …" if len(circle) > _SHOWN else "")
-        sentence = f"these services wait for each other in a circle: {shown} -> {circle[0]}; take one of them out"
+        way = " -> ".join((*circle[:_SHOWN], *(("…",) if len(circle) > _SHOWN else ()), circle[0]))
+        sentence = f"these services wait for each other in a circle: {way}; take one of them out"
         yield ("services", circle[-1], "depends_on", index), sentence
 
 

@@ -7,9 +7,9 @@ have looked: after our own end somebody closes the open stretches there, and wha
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from exporter.services.batch import Batch, Noted
 from exporter.services.standing import Counted, Standing, Transition
 from exporter.services.takeover import taken_over
 from exporter.store import client_services, replicas, service_states, service_status, service_totals
@@ -26,43 +26,16 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger(__name__)
 
-KEPT_READINGS: Final = 50_000
-"""Readings that wait for a store that cannot be written, before the oldest are dropped; counts are never."""
 RATIOS_EVERY: Final = 60.0
 """Seconds between two computations of the uptime ratios."""
 
 
-class Noted(NamedTuple):
-    """A reading that is to be stored."""
+class Doubt(NamedTuple):
+    """A commit whose answer was lost: the heartbeat in the store tells whether it was done."""
 
-    service: Service
-    reading: Reading
+    batch: Batch
+    numbers: Mapping[int, int]
     at: float
-
-
-@dataclass(slots=True)
-class Batch:
-    """What waits for the next commit."""
-
-    readings: list[Noted] = field(default_factory=list)
-    runs: dict[int, tuple[int, int]] = field(default_factory=dict)
-    transitions: dict[int, list[Transition]] = field(default_factory=dict)
-    dropped: list[Standing] = field(default_factory=list)
-    """Services that are ours no longer: their open stretch ends."""
-    rebased: bool = False
-    """Whether the wall clock jumped, so that the heartbeat may go back."""
-
-    def before(self, later: Batch) -> Batch:
-        """Return both as one: this one could not be written."""
-        for identity, (success, failure) in later.runs.items():
-            known = self.runs.get(identity, (0, 0))
-            self.runs[identity] = known[0] + success, known[1] + failure
-        for identity, transitions in later.transitions.items():
-            self.transitions.setdefault(identity, []).extend(transitions)
-        self.readings = (self.readings + later.readings)[-KEPT_READINGS:]
-        self.dropped += later.dropped
-        self.rebased |= later.rebased
-        return self
 
 
 class Ledger:
@@ -78,6 +51,7 @@ class Ledger:
         self._clock = clock
         self._batch = Batch()
         self._failed = False
+        self._doubt: Doubt | None = None
         self._standings: dict[int, Standing] = {}
         self._histories: dict[int, History] = {}
         self._ratios: dict[Labels, float] = {}
@@ -138,18 +112,36 @@ class Ledger:
 
         StoreError when that cannot be done: then everything waits for the next commit.
         """
+        resolved = await self._resolved()
         batch, self._batch = self._batch, Batch()
         now = self._clock.time()
+        numbers: Mapping[int, int] | None = None
         try:
             async with self._store.writing() as connection:
-                numbers = await self._write(connection, batch, now)
+                written = await self._write(connection, batch, now)
                 await replicas.beat(connection, self.replica, self.started, now)
+                numbers = written
         except BaseException:
-            self._batch, self._failed = batch.before(self._batch), True
+            self._failed = True
+            if numbers is None:
+                self._batch = batch.before(self._batch)
+            else:
+                self._doubt = Doubt(batch, numbers, now)
             raise
         self._failed = False
-        self.seen_until = now if batch.rebased else max(self.seen_until, now)
-        return self._published(batch, numbers)
+        return resolved + self._published(batch, numbers, now)
+
+    async def _resolved(self) -> list[Standing]:
+        """Find out whether a commit whose answer was lost was done: nothing may be counted twice, or not at all."""
+        doubt = self._doubt
+        if doubt is None:
+            return []
+        beats = {one.id: one.heartbeat_at for one in await replicas.known(self._store)}
+        self._doubt = None
+        if beats.get(self.replica) == doubt.at:
+            return self._published(doubt.batch, doubt.numbers, doubt.at)
+        self._batch = doubt.batch.before(self._batch)
+        return []
 
     async def _write(self, connection: AsyncConnection, batch: Batch, now: float) -> dict[int, int]:
         """Write a batch in the order of the services, as every replica does; return the rows of the open stretches."""
@@ -193,8 +185,9 @@ class Ledger:
             seconds[standing.service.id] = {counted.state: max(0.0, now - counted.began)}
         return closing, opening, seconds
 
-    def _published(self, batch: Batch, numbers: Mapping[int, int]) -> list[Standing]:
+    def _published(self, batch: Batch, numbers: Mapping[int, int], now: float) -> list[Standing]:
         """Count what is committed."""
+        self.seen_until = now if batch.rebased else max(self.seen_until, now)
         for identity, transitions in batch.transitions.items():
             standing = self._standings.get(identity)
             if standing is None:

@@ -78,7 +78,7 @@ def _zone_problem(zone: str) -> str | None:
         return None
     try:
         ZoneInfo(zone)
-    except (ValueError, OSError):  # a path, a folder of the data base, a name with NUL, or none at all
+    except (LookupError, ValueError, OSError):  # none at all; a path, a name with NUL; a folder of the data base
         hint = nearest(zone, available_timezones())
         return f"there is no time zone {shown(zone)}{hint or ': write one like Europe/Bucharest'}"
     return None
@@ -161,18 +161,17 @@ def _entry_problem(entry: str) -> str | None:
     from ipaddress import ip_network  # noqa: PLC0415 - most configurations allow nothing
 
     from exporter import guard  # noqa: PLC0415 - the same
+    from exporter.config.mistakes import shown  # noqa: PLC0415 - the same
 
+    wanted = "write a network like 10.0.0.0/8, an address, or the name of a host alone"
     try:
         network = ip_network(entry, strict=False)
     except ValueError:
-        wanted = "write a network like 10.0.0.0/8, an address, or the name of a host alone"
-        if "/" in entry or ":" in entry:
-            return f"'{entry}' is no network, address or name: {wanted}"
         try:
-            guard.canonical(entry)
+            is_name = not {"/", ":"} & set(entry) and bool(guard.canonical(entry))
         except ValueError:
-            return f"'{entry}' is no network, address or name: {wanted}"
-        return None
+            is_name = False
+        return None if is_name else f"{shown(entry)} is no network, address or name: {wanted}"
     if network.num_addresses == 1 and (reason := guard.never(str(network.network_address))):
         return f"{network.network_address} {reason}: it is never probed; leave it out"
     return None

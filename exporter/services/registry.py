@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from exporter import kinds
+from exporter.logs import REDACTION
 from exporter.schedule import Cron
 from exporter.services.service import Service, configured, pace_of
 from exporter.store import client_services
@@ -41,8 +42,9 @@ class Registry:
         self._mark = await client_services.mark(self._store)
         ids = self._ids
         of_file = [configured(name, one, ids[one.client, name]) for name, one in options.items() if one.enabled]
-        of_store = [of_row(one) for one in await client_services.made(self._store, self._keys) if one.enabled]
-        return of_file + of_store
+        rows = await client_services.made(self._store, self._keys)
+        REDACTION.learn([one.password.reveal() for one in rows if one.password is not None], "store")
+        return of_file + [of_row(one) for one in rows if one.enabled]
 
     async def changed(self) -> bool:
         """Return whether the store's services are others than those of the last `load`."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from exporter.schedule import Cron, Every
@@ -14,6 +17,29 @@ STALE_INTERVALS: Final = 3
 """Intervals after which a reading says nothing any more (design 4.3)."""
 DEFAULT_EVERY: Final = 60.0
 """Seconds between two runs where neither `every` nor `schedule` is given: Prometheus' own default interval."""
+_MINUTE: Final = 60.0
+_PATTERNS: Final = 4096
+"""Patterns whose next runs are kept: reading one takes longer than many a probe, and many services share one."""
+
+
+def coming(pattern: Cron, now: float) -> tuple[float, float, float]:
+    """Return when a pattern runs next, the next three times later than `now`, in seconds since 1970.
+
+    Infinity stands for a run that never comes.
+    """
+    # Runs are at whole minutes: what comes after `now` is what comes after its minute.
+    return _coming(pattern, math.floor(now / _MINUTE))
+
+
+@lru_cache(maxsize=_PATTERNS)
+def _coming(pattern: Cron, minute: int) -> tuple[float, float, float]:
+    begun = minute * _MINUTE
+    try:
+        first, second, third, *_ = (*islice(pattern.firings(begun), STALE_INTERVALS), *([math.inf] * STALE_INTERVALS))
+    except (ValueError, OverflowError, OSError):
+        # The file of the zone is just being replaced, or no calendar has this time: look again in a minute.
+        return begun + _MINUTE, begun + 2 * _MINUTE, begun + 3 * _MINUTE
+    return first, second, third
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +68,26 @@ class Service:
         return f"{self.client}/{self.name}"
 
     def interval(self, now: float) -> float:
-        """Return the seconds between two runs, of a cron pattern those of the next two."""
-        return self.pace.seconds if isinstance(self.pace, Every) else self.pace.gap(now)
+        """Return the seconds between two runs; of a cron pattern the time until the next two, whichever is longer.
+
+        Of hours of work alone that is the night while it lasts, and not the five minutes that come after it.
+        """
+        if isinstance(self.pace, Every):
+            return self.pace.seconds
+        first, second, _ = coming(self.pace, now)
+        return max(second - first, first - now) if first < math.inf else math.inf
 
     def stale_after(self, now: float) -> float:
-        """Return how old a reading may become: three intervals, and the time that a run may take."""
-        return STALE_INTERVALS * self.interval(now) + self.timeout
+        """Return how old a reading of `now` may become: three intervals, and the time that a run may take.
+
+        Of an uneven cron pattern it is at least until its third run from here: a night without runs makes nothing old.
+        """
+        if isinstance(self.pace, Every):
+            return STALE_INTERVALS * self.pace.seconds + self.timeout
+        first, second, third = coming(self.pace, now)
+        if third == math.inf:
+            return math.inf
+        return max(STALE_INTERVALS * min(second - first, third - second), third - now) + self.timeout
 
 
 def pace_of(timing: Timing) -> Every | Cron:

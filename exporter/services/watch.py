@@ -79,6 +79,10 @@ class Watch:
         self.scheduler.resize(configuration.probing.concurrency)
         self._stale = True
 
+    def named(self, name: str, client: str | None) -> list[Service]:
+        """Return the enabled services of a name, of one client where one is given."""
+        return [one for one in self.services.values() if one.name == name and client in (None, one.client)]
+
     def start(self) -> None:
         """Begin to watch, in the background."""
         self._serving = asyncio.create_task(self._serve())

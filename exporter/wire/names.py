@@ -100,9 +100,9 @@ class Names:
             return list(self._threads)
 
     def _staff(self) -> None:
-        if self._idle >= len(self._waiting) + len(self._doubtful):
+        if self._idle:
             self._changed.notify()
-        elif len(self._threads) < THREADS:
+        if self._idle < self._ready() and len(self._threads) < THREADS:
             thread = threading.Thread(target=self._work, name="wire-names", daemon=True)
             thread.start()
             self._threads.add(thread)
@@ -142,15 +142,19 @@ class Names:
                 self._idle += 1
                 called = self._changed.wait(IDLE_SECONDS)
                 self._idle -= 1
-                if not called and not self._waiting:
+                if not called and not self._ready():
                     break
             self._threads.discard(threading.current_thread())
             if self._ended and not self._threads:
                 self._ended()
             return None
 
+    def _ready(self) -> int:
+        """Return how many look-ups may begin now, if there are threads for them."""
+        return len(self._waiting) + min(len(self._doubtful), DOUBTFUL_THREADS - self._on_doubtful)
+
     def _taken(self) -> Lookup | None:
-        while self._waiting or (self._doubtful and self._on_doubtful < DOUBTFUL_THREADS):
+        while self._ready():
             lookup = (self._waiting or self._doubtful).popleft()
             if lookup.told:
                 self._on_doubtful += lookup.doubtful

@@ -6,7 +6,7 @@ import ssl
 import threading
 import warnings
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -28,7 +28,7 @@ _VERSIONS: Final = {
 _OLD: Final = {"TLS10", "TLS11"}
 _Stamp: TypeAlias = "tuple[tuple[int, int, int] | None, ...]"
 _lock = threading.Lock()
-_contexts: OrderedDict[TlsOptions | None, tuple[_Stamp, ssl.SSLContext]] = OrderedDict()
+_contexts: OrderedDict[TlsOptions, tuple[_Stamp, ssl.SSLContext]] = OrderedDict()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +63,18 @@ class TlsOptions:
 def client_context(options: TlsOptions | None) -> ssl.SSLContext:
     """Return the context for these options; ValueError says in one sentence what is wrong with a file.
 
-    Equal options share one, until one of their files changes. May be called from any thread.
+    Equal options share one, whatever name they ask for, until one of their files changes. May be called from any
+    thread.
     """
+    # The name is asked for by each connection, not by the context.
+    options = replace(options, server_name=None) if options else TlsOptions()
     stamp = _stamp(options)
     with _lock:
         known = _contexts.get(options)
         if known is not None and known[0] == stamp:
             _contexts.move_to_end(options)
             return known[1]
-    context = _made(options or TlsOptions())
+    context = _made(options)
     with _lock:
         _contexts[options] = (stamp, context)
         _contexts.move_to_end(options)
@@ -80,10 +83,9 @@ def client_context(options: TlsOptions | None) -> ssl.SSLContext:
     return context
 
 
-def _stamp(options: TlsOptions | None) -> _Stamp:
-    files = (options.ca_file, options.cert_file, options.key_file) if options else (None,)
-    system = () if options and (options.ca_file or options.insecure_skip_verify) else (_SYSTEM_AUTHORITIES,)
-    return tuple(map(_state, (*filter(None, files), *filter(None, system))))
+def _stamp(options: TlsOptions) -> _Stamp:
+    trusted = None if options.insecure_skip_verify else options.ca_file or _SYSTEM_AUTHORITIES
+    return tuple(map(_state, filter(None, (trusted, options.cert_file, options.key_file))))
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:

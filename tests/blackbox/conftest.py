@@ -17,7 +17,7 @@ from servers.fixtures import _needed
 from servers.programs import short_folder
 
 from exporter import probing
-from exporter.blackbox import read
+from exporter.blackbox.modules import read
 from exporter.clock import SystemClock
 from exporter.guard import Guard
 from exporter.ondemand import OnDemand
@@ -43,7 +43,7 @@ def folder(authority):
 
 
 @pytest.fixture(scope="session")
-def modules(folder):
+def modules_file(folder):
     """Give modules that use what blackbox_exporter 0.23 knows; JSON is YAML."""
     tls = {"tls_config": {"ca_file": str(folder / "ca.pem"), "server_name": "web.example"}}
     four = {"preferred_ip_protocol": "ip4"}
@@ -116,18 +116,18 @@ def modules(folder):
 
 
 @pytest.fixture(scope="session")
-def theirs(folder, modules):
+def theirs(folder, modules_file):
     """Give a running blackbox_exporter."""
     with _needed():
-        server = Blackbox(folder, modules)
+        server = Blackbox(folder, modules_file)
     yield server
     server.stop()
 
 
 @pytest.fixture
-async def ours(modules):
+async def ours(modules_file):
     """Give what our `/probe` answers, without the web around it."""
-    found = read(modules)
+    found = read(modules_file)
     wire = Wire()
     guard = Guard(("127.0.0.0/8", "::1", "localhost"))
     parts = probing.Parts(wire=wire, databases={}, clock=SystemClock(), permits=guard.configured)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from exporter import config
+from exporter.config import document
 from exporter.config.options import Secret
+from exporter.config.variables import expander
 
 FOLDER = Path(__file__).parent / "good"
 FILES = sorted(FOLDER.glob("*.yml"))
@@ -31,6 +35,51 @@ def test_the_whole_example_says_what_was_written():
     assert (npm.stuck_after, npm.terminal, npm.alert_threshold) == (3600.0, ("Rejected", "Published"), 10)
     assert (found.log.max_size, found.log.keep, found.scrape.timeout) == (5 * 2**20, 5, 10.0)
     assert found.email.password.reveal() == "mail-pass: {a: b}"
+
+
+def test_services_say_what_was_written():
+    """The services part of the design's example: each probe is a kind with its options, and its timing beside."""
+    found = config.load(FOLDER / "services.yml", environ={})
+    assert list(found.services) == ["web", "queue-worker", "db", "batch ✓"]
+    web, worker = found.services["web"], found.services["queue-worker"]
+    assert (web.group, web.criticality, web.depends_on, web.client) == ("frontend", "high", ("db",), "default")
+    assert (web.probe.kind, web.probe.options.url) == ("http", "https://web.example/health")
+    assert (web.probe.beside.schedule, web.probe.beside.timezone) == ("*/5 * * * *", "Europe/Bucharest")
+    assert (web.probe.beside.every, web.probe.beside.timeout) == (None, 5.0)
+    assert (worker.client, worker.series, worker.enabled) == ("accounting", "full", True)
+    assert (worker.probe.options.address, worker.probe.beside.every) == ("127.0.0.1:5672", 30.0)
+    assert found.services["db"].probe.options.database == "registry"
+    assert not found.services["batch ✓"].enabled
+
+
+def test_probing_and_what_is_remembered_say_what_was_written():
+    """The other sections about services reach their options in their units."""
+    found = config.load(FOLDER / "services.yml", environ={})
+    assert found.probing.allow == ("10.0.0.0/8", "fd00::/8", "127.0.0.1", "web.example")
+    assert {name: (one.kind, one.beside.timeout) for name, one in found.probe_modules.items()} == {
+        "http_2xx": ("http", 10.0),
+        "tls": ("tls", 5.0),
+    }
+    assert found.probe_modules_file == FOLDER / "blackbox.yml"
+    assert (found.windows[0].services, found.windows[0].duration) == (("web",), 7200.0)
+    assert (found.readings.retention, found.readings.states_retention) == (7 * 86400.0, 180 * 86400.0)
+    assert found.replica == "replica-1"
+
+
+def test_without_services_there_are_their_defaults():
+    """What is about services is there, empty or with its defaults, in a configuration that names none."""
+    for found in (config.load(None), config.load(FOLDER / "empty.yml")):
+        assert (dict(found.services), dict(found.probe_modules), found.windows) == ({}, {}, ())
+        assert (found.probing.allow, found.probing.concurrency) == ((), 500)
+        assert (found.readings.retention, found.readings.states_retention) == (30 * 86400.0, 365 * 86400.0)
+        assert (found.probe_modules_file, found.replica) == (None, None)
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_the_published_schema_takes_a_good_file(path):
+    """An editor underlines nothing in a file that is right."""
+    data = document.read(path.read_text(encoding="utf-8"), "f", lambda: expander(ENVIRON)).data
+    Draft202012Validator(json.loads(json.dumps(config.json_schema()))).validate(data)
 
 
 def test_all_secrets_are_known_for_redaction():

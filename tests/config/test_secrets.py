@@ -136,6 +136,8 @@ def test_a_secret_file_that_cannot_be_read_is_a_mistake(tmp_path, make, sentence
         ("postgresql://h/d?password=pw", {"postgresql://h/d?password=pw", "pw"}),
         ("https://chat.example/hook/abc", {"https://chat.example/hook/abc"}),
         ("http://[bad", {"http://[bad"}),
+        ("base64://8=", {"base64://8="}),
+        ("first\n\n second\n", {"first\n\n second\n", "first", "second"}),
     ],
 )
 def test_what_must_never_be_shown(text, expected):
@@ -152,3 +154,55 @@ def test_a_mistake_in_a_secret_that_stands_in_a_file_is_told_where_the_file_is_n
     (problem,) = caught.value.problems
     assert problem.startswith(f"{folder}/c.yml:1:27: databases.d.url_file: the URL is not usable: it names no database")
     assert "pw-one" not in problem
+
+
+KEYS = "base64:J1ddMO9TVz8igaBS3vmFBBBc1zmNxwb8CKKjYtNDZyY=\nZk3.Vt8-Qp1_Xw6+Bn4=Ls9@Dg2%Hy7!\n"
+
+
+def test_the_keys_of_the_store_are_secrets_each_on_its_line(folder):
+    """Neither the text nor one of its keys is ever shown."""
+    (folder / "key").write_text(KEYS)
+    (folder / "key").chmod(0o600)
+    found = _load(folder, "store: {url: 'sqlite:////srv/a.db', key_file: key}")
+    assert found.store.key.reveal() == KEYS.removesuffix("\n")
+    assert set(KEYS.split()) < found.secrets
+    assert not [line for line in KEYS.split() if line in repr(found.store)]
+
+
+@pytest.mark.parametrize("text", ["", "store: 'sqlite:////srv/a.db'", "store: {url: 'sqlite:////srv/a.db'}"])
+def test_the_key_of_the_store_may_come_from_the_environment(monkeypatch, folder, text):
+    """ENCRYPTION_KEY stands in where the file gives no key, however the store is written; it is a secret too."""
+    monkeypatch.setenv("ENCRYPTION_KEY", KEYS.split()[1])
+    found = _load(folder, text)
+    assert found.store.key.reveal() == KEYS.split()[1]
+    assert KEYS.split()[1] in found.secrets
+    assert found.warnings == ()
+    without_file = config.load(None)
+    assert without_file.store.key == found.store.key
+    assert KEYS.split()[1] in without_file.secrets
+
+
+def test_the_file_wins_over_the_environment(monkeypatch, folder):
+    """A key that is written is the one that is meant."""
+    monkeypatch.setenv("ENCRYPTION_KEY", KEYS.split(maxsplit=1)[0])
+    (folder / "key").write_text(KEYS.split()[1])
+    found = _load(folder, "store: {url: 'sqlite:////srv/a.db', key_file: key}")
+    assert found.store.key.reveal() == KEYS.split()[1]
+
+
+def test_a_key_of_the_environment_is_held_to_the_same_rules(monkeypatch, folder):
+    """A placeholder in the environment is told, not used, and not shown."""
+    monkeypatch.setenv("ENCRYPTION_KEY", "hunter2")
+    with pytest.raises(config.InvalidConfigurationError) as caught:
+        _load(folder, "log: {level: info}")
+    (problem,) = caught.value.problems
+    assert "store.key: the key on line 1 is 7 bytes long" in problem
+    assert "hunter2" not in problem
+
+
+def test_without_a_key_there_is_none(monkeypatch, folder):
+    """No key is made up."""
+    monkeypatch.delenv("ENCRYPTION_KEY", raising=False)
+    assert _load(folder, "").store.key is None
+    monkeypatch.setenv("ENCRYPTION_KEY", "")
+    assert _load(folder, "").store.key is None

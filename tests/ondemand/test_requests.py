@@ -11,12 +11,15 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from servers.programs import find, run
 
 from exporter import probing
-from exporter.blackbox import known, read_text
+from exporter.blackbox import known
+from exporter.blackbox.modules import read_text
 from exporter.clock import SystemClock
 from exporter.config import Configuration
 from exporter.config.options import Choice, Secret
@@ -308,3 +311,17 @@ async def test_promtool_finds_nothing_to_mend(ondemand, server):
         run, [find("promtool", "Prometheus"), "check", "metrics"], stdin=answer.body.decode()
     )
     assert told == ""
+
+
+SCHEMES = st.sampled_from(["", "http://", "https://[", "//", "only.example@", "\\"])
+WORDS = st.none() | st.text(max_size=20)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@given(scheme=SCHEMES, rest=st.text(max_size=60), module=WORDS, hostname=WORDS)
+def test_nothing_that_can_be_asked_breaks_it(ondemand, scheme, rest, module, hostname):
+    """Where no network is allowed, every text but the allowed name is refused in words."""
+    probes = ondemand({"http_2xx": {"prober": "http"}, "tcp": {"prober": "tcp"}}, allow=("only.example",))
+    answer = asyncio.run(probes.probe(ProbeRequest(target=scheme + rest, module=module, hostname=hostname)))
+    assert isinstance(answer, ProbeRefusal)
+    assert answer.status in {400, 403}

@@ -84,6 +84,7 @@ class BadHttp:
         requests: the requests that came, head and body.
         extra: further answers by path.
         connections: how many connections were made.
+        taken: set when the first request came.
         released: answers of `/waiting` are held until it is set.
 
     """
@@ -94,6 +95,7 @@ class BadHttp:
         self.requests: list[bytes] = []
         self.extra: dict[str, bytes] = {}
         self.connections = 0
+        self.taken = asyncio.Event()
         self.released = asyncio.Event()
 
     def url(self, path: str, host: str = HOST) -> str:
@@ -107,6 +109,7 @@ class BadHttp:
         fields = dict(line.split(": ", 1) for line in head.decode("latin-1").split("\r\n")[1:] if line)
         body = await reader.readexactly(int(fields.get("Content-Length", "0")))
         self.requests.append(head + body)
+        self.taken.set()
         method, target, _ = head.decode("latin-1").split(" ", 2)
         path = target.partition("?")[0]
         if method == "CONNECT":

@@ -11,13 +11,28 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from exporter.config.options import Secret
 from exporter.errors import BackupError, StoreBusyError, StoreNewerError, WatchbridgeError
-from exporter.store import schema
+from exporter.store import (
+    client_services,
+    clients,
+    replicas,
+    schema,
+    service_editing,
+    service_states,
+    service_status,
+    service_totals,
+)
 from exporter.store.backup import backup, restore
 from exporter.store.collector_runs import recall, remember
+from exporter.store.credentials import KeyRing
 from exporter.store.portable import read_header
+from exporter.store.service_states import Stretch
+from exporter.store.service_status import StoredReading
+from exporter.store.service_totals import Totals
+from exporter.store.tables import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +41,39 @@ if TYPE_CHECKING:
 ENGINES = ("sqlite", "postgres", "mariadb")
 ROWS = {("packages", f"source-{number} é\n"): 1_700_000_000.123456 + number for number in range(1203)}
 OTHER = {("packages", "other"): 1.0}
+RING = KeyRing.parse("k9$Wz!pQ3x&Lm7@Tb2#Vn8^Rc5*Yd1%H")
+
+
+def counts(**rows: int) -> dict[str, int]:
+    """Return the rows of every table: those named, else none."""
+    return dict.fromkeys(metadata.tables, 0) | rows
+
+
+async def filled(store: Any) -> None:
+    """Store something in every table that has to do with services, with numbers that do not begin at 1."""
+    for name in ("gone", "acme"):
+        client = await clients.create(store, name)
+    await clients.delete(store, client.id - 1)
+    fields = {"client_id": client.id, "name": "web", "endpoint_url": "http://é/", "basic_auth_username": "u",
+              "basic_auth_password": "p", "expected_status_code": None, "enabled": False}  # fmt: skip
+    gone = await service_editing.create(store, RING, fields)
+    await service_editing.delete(store, gone.id)
+    number = (await service_editing.create(store, RING, fields)).id
+    async with store.writing() as connection:
+        readings = [StoredReading(number, "down", 1.25 + at, 500, 0.1, "é 😀", "status") for at in range(1203)]
+        await service_status.add(connection, [*readings, StoredReading(number, "up", 5000.0)])
+        await service_states.opened(connection, [Stretch(number, "down", "é", 1.5, "r", 2.5)])
+        await service_states.opened(connection, [Stretch(number, "up", "", 2.5, "r")])
+        await service_totals.added(connection, {number: Totals(2**40, 3, {"up": 0.1, "unknown": 1e9})})
+        await replicas.beat(connection, "r", 1.0, 2.0)
+    await replicas.ended(store, "r", 3.0)
+
+
+async def dumped(store: Any) -> dict[str, list[Any]]:
+    async with store.reading() as connection:
+        return {
+            table.name: sorted(map(tuple, await connection.execute(select(table)))) for table in metadata.sorted_tables
+        }
 
 
 @pytest.mark.parametrize(("origin", "target"), list(itertools.product(ENGINES, repeat=2)))
@@ -36,9 +84,59 @@ async def test_round_trip(
     file = tmp_path / "store.backup"
     full, empty = await open_store(new_url(origin)), await open_store(new_url(target))
     await remember(full, ROWS)
-    assert await backup(full, file) == {"collector_runs": len(ROWS)}
-    assert await restore(empty, file) == {"collector_runs": len(ROWS)}
+    assert await backup(full, file) == counts(collector_runs=len(ROWS))
+    assert await restore(empty, file) == counts(collector_runs=len(ROWS))
     assert await recall(empty) == ROWS
+
+
+@pytest.mark.parametrize(("origin", "target"), list(itertools.product(ENGINES, repeat=2)))
+async def test_services(
+    origin: str, target: str, new_url: Callable[[str], str], open_store: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Services keep their numbers and history on the way to another engine, and new ones get numbers of their own."""
+    file = tmp_path / "store.backup"
+    full, other = await open_store(new_url(origin)), await open_store(new_url(target))
+    await filled(full)
+    await filled(other)
+    await filled_more(other)
+    await backup(full, file)
+    await restore(other, file, force=True)
+    restored = await dumped(other)
+    assert restored == await dumped(full)
+    assert {name: len(rows) for name, rows in restored.items()} == counts(
+        clients=1, client_services=1, service_status=1204, service_states=2, service_totals=1, replicas=1
+    )
+    (web,) = await client_services.made(other, RING)
+    assert (web.username, web.password) == (Secret("u"), Secret("p"))
+    client = await clients.create(other, "new")
+    fields = {"client_id": client.id, "name": "web", "endpoint_url": "http://new/"}
+    service = await service_editing.create(other, None, fields)
+    assert service.id > web.id
+    async with other.writing() as connection:
+        await service_status.add(connection, [StoredReading(service.id, "up", 1.0)])
+        await service_states.opened(connection, [Stretch(service.id, "up", "", 1.0, "r")])
+    assert len((await dumped(other))["service_status"]) == 1205
+
+
+async def filled_more(store: Any) -> None:
+    """Store what a restore must take away, children of what it brings included."""
+    client = (await clients.listed(store, 1, 0))[1][0]
+    for name in ("db", "mail"):
+        fields = {"client_id": client.id, "name": name, "endpoint_url": "http://db/"}
+        service = await service_editing.create(store, None, fields)
+        async with store.writing() as connection:
+            await service_status.add(connection, [StoredReading(service.id, "up", 1.0)])
+            await replicas.beat(connection, name, 1.0, 2.0)
+
+
+async def test_backup_of_the_schema_before_services(url: str, open_store: Callable[..., Any], tmp_path: Path) -> None:
+    """A backup made by a version that knew no services yet is taken, and takes away the services that are there."""
+    file, store = tmp_path / "store.backup", await open_store(url)
+    file.write_bytes(packed(HEADER | {"revision": "0001"}, *GOOD[1:]))
+    await filled(store)
+    await restore(store, file, force=True)
+    assert {name: len(rows) for name, rows in (await dumped(store)).items()} == counts(collector_runs=1)
+    await filled(store)
 
 
 async def test_file_is_ours_and_whole(url: str, open_store: Callable[..., Any], tmp_path: Path) -> None:
@@ -56,7 +154,7 @@ async def test_file_is_ours_and_whole(url: str, open_store: Callable[..., Any], 
         await backup(store, file)
     assert file.read_bytes() == before
     await remember(store, ROWS)
-    assert await backup(store, file, force=True) == {"collector_runs": len(ROWS) + 1}
+    assert await backup(store, file, force=True) == counts(collector_runs=len(ROWS) + 1)
     assert list(file.parent.iterdir()) == [file]
 
 
@@ -101,7 +199,7 @@ async def test_before_an_upgrade(url: str, open_store: Callable[..., Any], tmp_p
         await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     older = await open_store(url, upgrade=False)
     assert older.revision == "0000"
-    assert await backup(older, file) == {"collector_runs": len(ROWS)}
+    assert await backup(older, file) == counts(collector_runs=len(ROWS))
     assert read_header(file).revision == "0000"
 
 

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from exporter.cli.store import command
 from exporter.errors import BackupError, StoreBusyError, StoreError
+from exporter.store import schema
 from exporter.store.collector_runs import recall, remember
 from exporter.store.options import StoreOptions
 from exporter.store.store import Store
@@ -46,7 +47,7 @@ def test_upgrade_says_what_is_there(url: str) -> None:
         result = run("upgrade", "--store", url)
         assert (result.exit_code, result.stdout) == (0, "")
         assert result.stderr.startswith(beginning)
-        assert "has the schema 0001." in result.stderr
+        assert f"has the schema {schema.HEAD}." in result.stderr
         assert "password" not in result.stderr
 
 
@@ -54,8 +55,8 @@ def test_backup_and_restore(new_url: Callable[[str], str], tmp_path: Path) -> No
     """A store goes to a file and from there to another engine, and each step says what it did."""
     first, second, file = new_url("sqlite"), new_url("postgres"), tmp_path / "store.backup"
     rows_of(first, ROWS)
-    assert f"Wrote 1 row of 1 table to {file}." in run("backup", file, "--store", first).stderr
-    assert f"Restored 1 row of 1 table from {file}." in run("restore", file, "--store", second).stderr
+    assert f"Wrote 1 row of 7 tables to {file}." in run("backup", file, "--store", first).stderr
+    assert f"Restored 1 row of 7 tables from {file}." in run("restore", file, "--store", second).stderr
     assert rows_of(second) == ROWS
     assert isinstance(run("backup", file, "--store", first).exception, BackupError)
     assert run("backup", file, "--force", "--store", first).exit_code == 0

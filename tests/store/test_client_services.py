@@ -166,7 +166,7 @@ async def test_made(url: str, open_store: Callable[..., Any]) -> None:
     assert second == StoredService(
         plain, "acme", "a", "http://a/", "*/5 * * * *", enabled=True, expected_status_code=200, timeout_ms=5000
     )
-    assert "pass" not in repr(first)
+    assert "pass:" not in repr(first)
 
 
 @pytest.mark.parametrize(
@@ -229,3 +229,19 @@ async def test_present(url: str, open_store: Callable[..., Any]) -> None:
         await service_status.add(connection, [StoredReading(number, "up", 1.0)])
     await deletion
     assert await rows(store) == {}
+
+
+async def test_listed(url: str, open_store: Callable[..., Any]) -> None:
+    """Every service of both origins is listed, disabled ones too, by client and name."""
+    store = await open_store(url)
+    await client_services.registered(store, [service("web"), service("db", enabled=False), service("x", "Other")])
+    client = (await clients.listed(store, 1, 0))[1][0]
+    await service_editing.create(store, None, {"client_id": client.id, "name": "m", "endpoint_url": "http://m/"})
+    found = await client_services.listed(store)
+    assert {(one.client, one.name, one.enabled, one.origin) for one in found} == {
+        ("acme", "web", True, "file"),
+        ("acme", "db", False, "file"),
+        ("Other", "x", True, "file"),
+        (client.name, "m", True, "api"),
+    }
+    assert [one.name for one in found if one.client == "acme" and one.origin == "file"] == ["db", "web"]

@@ -79,13 +79,25 @@ class Exchange:
             raise WireError("system", f"no socket could be opened: {error.strerror or error}") from None
         try:
             udp.setblocking(False)  # noqa: FBT003 -- the socket's own signature
-            if self.options.source_ip is not None:
-                udp.bind((self.options.source_ip, 0))
+            self._bind(udp)
             udp.connect(found.with_port(self.options.address.port))
+        except WireError:
+            udp.close()
+            raise
         except OSError as error:
             udp.close()
             raise WireError("connect", f"{self._where()} {_reason(error)}") from None
         return udp
+
+    def _bind(self, udp: socket.socket) -> None:
+        source = self.options.source_ip
+        if source is None:
+            return
+        try:
+            udp.bind((source, 0))
+        except OSError as error:
+            words = (error.strerror or str(error)).lower()
+            raise WireError("system", f"nothing can be sent from the source_ip {source}: {words}") from None
 
     async def _answer(self, udp: socket.socket, asked: bytes, number: int) -> messages.Answer | None:
         """Wait for the answer; anybody may send to a port, so what does not belong to the question is passed over."""

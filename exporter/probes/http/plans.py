@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -24,6 +25,7 @@ _KEEPING_METHOD: Final = frozenset({307, 308})
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 # What may go to another host than the configured one: anything else may be a credential.
 _HARMLESS: Final = frozenset({"accept", "accept-language", "user-agent", "cache-control", "pragma"})
+_LINE_END: Final = re.compile(r"[\r\n\0]")
 _OF_BODY: Final = frozenset({"content-type", "content-encoding", "content-language"})
 
 
@@ -114,6 +116,9 @@ def _hop(options: Options, url: Url, method: str, body: bytes | None, *, is_trus
     lines += _headers(options, has_body=body is not None, is_trusted=is_trusted)
     if body is not None or method.upper() in _WITH_BODY:
         lines.append(f"Content-Length: {len(body or b'')}")
+    # The last defence: options that nobody checked must not become a second request either.
+    if any(_LINE_END.search(line) for line in lines):
+        raise ValueError("the method, a header or a credential holds the end of a line: remove it")
     head = "\r\n".join([*lines, "Connection: close", "", ""]).encode()
     return Hop(url, method, body, is_trusted, Send(head + (body or b"")), server_name)
 

@@ -117,7 +117,7 @@ async def probe(options: Options, parts: ProbeParts, timeout: float) -> Reading:
             phases["setup"] = parts.clock.monotonic() - began - phases["resolve"]
             parts.explain(f"send {options.payload_size} bytes to {address}")
             left = timeout - (parts.clock.monotonic() - began)
-            hop_limit, phases["rtt"] = await sockets.answered(ping, echo, parts.clock, left)
+            hop_limit, phases["rtt"] = await sockets.answered(ping, address, echo, parts.clock, left)
     except (WireError, TimeoutError) as error:
         duration = parts.clock.monotonic() - began
         trouble = error if isinstance(error, WireError) else _silence(address, timeout)

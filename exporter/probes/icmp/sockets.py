@@ -95,15 +95,19 @@ def _filter(ping: socket.socket, reply: int) -> None:
     ping.setsockopt(socket.IPPROTO_ICMPV6, _FILTER6, struct.pack("=8I", *blocked))
 
 
-async def answered(ping: socket.socket, echo: Echo, clock: Clock, timeout: float) -> tuple[int | None, float]:
-    """Send the request and return the reply's hop limit and the seconds until it came. Raises TimeoutError."""
+async def answered(
+    ping: socket.socket, host: str, echo: Echo, clock: Clock, timeout: float
+) -> tuple[int | None, float]:
+    """Send the request and return the hop limit of the host's reply and the seconds to it. Raises TimeoutError."""
     began = clock.monotonic()
+    wanted = socket.inet_pton(ping.family, host)
     try:
         async with asyncio.timeout(max(0.0, timeout)):
             await asyncio.get_running_loop().sock_sendall(ping, echo.request)
             while True:
-                message, hop_limit = await _received(ping)
-                if echo.is_answered_by(message):
+                sender, message, hop_limit = await _received(ping)
+                # Linux hands an unprivileged socket the replies of any host.
+                if sender == wanted and echo.is_answered_by(message):
                     return hop_limit, clock.monotonic() - began
     except TimeoutError:
         raise
@@ -113,20 +117,19 @@ async def answered(ping: socket.socket, echo: Echo, clock: Clock, timeout: float
         raise WireError("connect", f"the host cannot be reached: {_words(error)}") from None
 
 
-async def _received(ping: socket.socket) -> tuple[bytes, int | None]:
-    """Return a message without the header of IPv4, and its hop limit."""
+async def _received(ping: socket.socket) -> tuple[bytes, bytes, int | None]:
+    """Return who sent a message, the message without the header of IPv4, and its hop limit."""
     while True:
         try:
             data, extras, _, sender = ping.recvmsg(LONGEST, 64)
         except BlockingIOError:
             await _readable(ping)
             continue
-        if sender and sender[0] != ping.getpeername()[0]:
-            continue  # Linux hands an unprivileged socket the replies of any host
+        packed = socket.inet_pton(ping.family, sender[0].partition("%")[0])
         if ping.family == socket.AF_INET and _has_header(ping):
-            return without_header(data)
+            return packed, *without_header(data)
         limits = (int.from_bytes(value, sys.byteorder) for _, _, value in extras if len(value) == _C_INT)
-        return data, next(limits, None)
+        return packed, data, next(limits, None)
 
 
 def _has_header(ping: socket.socket) -> bool:
