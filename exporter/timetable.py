@@ -169,4 +169,7 @@ def _between(pattern: Cron, after: float, until: int) -> int:
     if coming(pattern, after)[0] > until:
         return 0
     runs = itertools.takewhile(lambda at: at <= until, pattern.firings(after))
-    return sum(1 for _ in itertools.islice(runs, MOST_MISSED))
+    try:
+        return sum(1 for _ in itertools.islice(runs, MOST_MISSED))
+    except (ValueError, OverflowError, OSError):  # as in `coming`: a count is not worth a service that stands still
+        return 0

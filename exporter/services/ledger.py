@@ -6,17 +6,19 @@ have looked: after our own end somebody closes the open stretches there, and wha
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Final, NamedTuple
+import math
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select
 
 from exporter.services.batch import Batch, Noted
 from exporter.services.standing import Counted, Standing, Transition
 from exporter.services.takeover import taken_over
-from exporter.store import client_services, replicas, service_states, service_status, service_totals
+from exporter.store import client_services, replicas, service_states, service_status, service_totals, tables
 from exporter.uptime import WINDOWS, History, Stretch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,18 +26,8 @@ if TYPE_CHECKING:
     from exporter.services.service import Service
     from exporter.store.store import Store
 
-log: Final = logging.getLogger(__name__)
-
 RATIOS_EVERY: Final = 60.0
 """Seconds between two computations of the uptime ratios."""
-
-
-class Doubt(NamedTuple):
-    """A commit whose answer was lost: the heartbeat in the store tells whether it was done."""
-
-    batch: Batch
-    numbers: Mapping[int, int]
-    at: float
 
 
 class Ledger:
@@ -50,8 +42,10 @@ class Ledger:
         self._store = store
         self._clock = clock
         self._batch = Batch()
-        self._failed = False
-        self._doubt: Doubt | None = None
+        self._beat = self._floor = self.started
+        """The heartbeat of the last commit, done or tried, and before what no transition is any more."""
+        self._doubtful: Batch | None = None
+        """What the last commit wrote, while nobody knows whether it was done."""
         self._standings: dict[int, Standing] = {}
         self._histories: dict[int, History] = {}
         self._ratios: dict[Labels, float] = {}
@@ -59,7 +53,10 @@ class Ledger:
 
     async def take(self, services: Sequence[Service]) -> list[Standing]:
         """Go on where the owner before us stopped; StoreError when the store does not answer."""
-        now = self._clock.time()
+        now = max(self._clock.time(), self._floor)
+        taken = {service.id for service in services}
+        # Where one comes back before its end was committed, the take-over ends what is open.
+        self._batch.dropped = [one for one in self._batch.dropped if one.standing.service.id not in taken]
         standings = await taken_over(self._store, self.replica, services, now)
         for standing in standings:
             self._standings[standing.service.id] = standing
@@ -84,27 +81,38 @@ class Ledger:
             await self.recall([service.id])
 
     def release(self, identity: int, *, ended: bool) -> None:
-        """Keep a service's books no longer; with `ended` nobody does, so its open stretch ends now."""
+        """Keep a service's books no longer; with `ended` nobody does, so its open stretch ends now.
+
+        Else another replica ends it at our last heartbeat: what became of it since is not ours to write.
+        """
         standing = self._standings.pop(identity, None)
         self._histories.pop(identity, None)
         if standing is not None and ended:
-            self._batch.dropped.append(standing)
+            self._batch.drop(standing, max(self._clock.time(), self._floor))
+        self._batch.transitions.pop(identity, None)
+
+    async def lost(self) -> list[int]:
+        """Return the services that another replica took over while we could not say that we live."""
+        opened = {one.id for one in await service_states.open_ones(self._store, list(self._standings))}
+        return [identity for identity, one in self._standings.items() if one.counted.number not in opened]
 
     def note(self, service: Service, reading: Reading, at: float) -> None:
         """Keep a reading for the next commit."""
-        batch = self._batch
-        batch.readings.append(Noted(service, reading, at))
-        success, failure = batch.runs.get(service.id, (0, 0))
-        batch.runs[service.id] = (success + 1, failure) if reading.success else (success, failure + 1)
+        self._batch.note(service, reading, at)
 
     def transit(self, transition: Transition) -> None:
-        """Keep a transition for the next commit."""
-        self._batch.transitions.setdefault(transition.service.id, []).append(transition)
+        """Keep a transition for the next commit.
 
-    def rebase(self, standing: Standing, before: float, after: float) -> None:
+        None is before the last heartbeat: where the clock goes back a little, seconds that were shown must stay.
+        """
+        self._batch.transit(transition._replace(at=max(transition.at, self._floor)))
+
+    def rebase(self, standings: Iterable[Standing], before: float, after: float) -> None:
         """Go on at another time of the wall clock: what lies between the two is nobody's uptime."""
-        self.transit(Transition(standing.service, "unknown", "the clock of this machine was set", before))
-        self.transit(Transition(standing.service, standing.state, standing.reason, after))
+        for standing in standings:
+            self.transit(Transition(standing.service, "unknown", "the clock of this machine was set", before))
+            self._batch.transit(Transition(standing.service, standing.state, standing.reason, after))
+        self._floor = after
         self._batch.rebased = True
 
     async def commit(self) -> list[Standing]:
@@ -112,42 +120,44 @@ class Ledger:
 
         StoreError when that cannot be done: then everything waits for the next commit.
         """
-        resolved = await self._resolved()
-        batch, self._batch = self._batch, Batch()
+        await self.settle()
+        batch = self._batch
+        self._batch = batch.split()
         now = self._clock.time()
-        numbers: Mapping[int, int] | None = None
-        try:
-            async with self._store.writing() as connection:
-                written = await self._write(connection, batch, now)
-                await replicas.beat(connection, self.replica, self.started, now)
-                numbers = written
-        except BaseException:
-            self._failed = True
-            if numbers is None:
-                self._batch = batch.before(self._batch)
-            else:
-                self._doubt = Doubt(batch, numbers, now)
-            raise
-        self._failed = False
-        return resolved + self._published(batch, numbers, now)
+        if now == self._beat:
+            now = math.nextafter(now, math.inf)  # each commit has a heartbeat of its own, see `settle`
+        self._beat, self._floor = now, max(self._floor, now)
+        self._doubtful = batch
+        async with self._store.writing() as connection:
+            numbers = await self._write(connection, batch, now)
+            await replicas.beat(connection, self.replica, self.started, now)
+        return self._published(batch, numbers)
 
-    async def _resolved(self) -> list[Standing]:
-        """Find out whether a commit whose answer was lost was done: nothing may be counted twice, or not at all."""
-        doubt = self._doubt
-        if doubt is None:
-            return []
-        beats = {one.id: one.heartbeat_at for one in await replicas.known(self._store)}
-        self._doubt = None
-        if beats.get(self.replica) == doubt.at:
-            return self._published(doubt.batch, doubt.numbers, doubt.at)
-        self._batch = doubt.batch.before(self._batch)
-        return []
+    async def settle(self) -> None:
+        """Find out about a commit that raised whether it was done: an answer that was lost must count nothing twice.
+
+        Our heartbeat in the store tells, since each commit writes another one. StoreError when it cannot be read.
+        """
+        batch = self._doubtful
+        if batch is None:
+            return
+        async with self._store.writing() as connection:
+            # Locked, so that a commit that the server is still at ends first.
+            query = select(tables.replicas.c.heartbeat_at).where(tables.replicas.c.id == self.replica)
+            seen = (await connection.execute(query.with_for_update())).scalar()
+        if seen == self._beat:
+            opened = await service_states.open_ones(self._store, list(batch.transitions))
+            self._published(batch, {one.service_id: one.id for one in opened if one.replica == self.replica})
+        else:
+            self._batch = batch.before(self._batch)
+            self._batch.shorten()
+        self._doubtful = None
 
     async def _write(self, connection: AsyncConnection, batch: Batch, now: float) -> dict[int, int]:
         """Write a batch in the order of the services, as every replica does; return the rows of the open stretches."""
-        there = await self._there(connection, batch)
+        there = await client_services.present(connection, batch.named())
         await service_status.add(connection, [_row(noted) for noted in batch.readings if noted.service.id in there])
-        closing, opening, seconds = self._stretches(batch, now)
+        closing, opening, seconds = self._stretches(batch)
         await service_states.closed(connection, closing)
         numbers = await service_states.opened(connection, [one for one in opening if one.service_id in there])
         increments = {
@@ -157,37 +167,31 @@ class Ledger:
         await service_totals.added(connection, increments)
         return numbers
 
-    async def _there(self, connection: AsyncConnection, batch: Batch) -> set[int]:
-        """Return the services that may be written of: after a failure one of them may have been deleted."""
-        named = {noted.service.id for noted in batch.readings} | batch.runs.keys() | batch.transitions.keys()
-        named |= {standing.service.id for standing in batch.dropped}
-        return await client_services.present(connection, named) if self._failed and named else named
-
     def _stretches(
-        self, batch: Batch, now: float
+        self, batch: Batch
     ) -> tuple[dict[int, float], list[service_states.Stretch], dict[int, dict[State, float]]]:
         """Return the rows that end and when, the stretches that begin, and the seconds of those that ended."""
         closing: dict[int, float] = {}
         opening: list[service_states.Stretch] = []
         seconds: dict[int, dict[State, float]] = {}
-        for identity in sorted(batch.transitions):
-            transitions, standing = batch.transitions[identity], self._standings.get(identity)
-            if standing is None:
-                continue
-            closing[standing.counted.number] = transitions[0].at
-            ends: list[float | None] = [following.at for following in transitions[1:]]
-            for one, ended in zip(transitions, [*ends, None], strict=True):
-                opening.append(service_states.Stretch(identity, one.state, one.reason, one.at, self.replica, ended))
-            seconds[identity] = _seconds(standing.counted, transitions)
-        for standing in batch.dropped:
-            counted = standing.counted
-            closing[counted.number] = now
-            seconds[standing.service.id] = {counted.state: max(0.0, now - counted.began)}
+        ended: list[tuple[Standing, list[Transition], float | None]] = list(batch.dropped)
+        ended += [
+            (standing, batch.transitions[identity], None)
+            for identity in sorted(batch.transitions)
+            if (standing := self._standings.get(identity)) is not None
+        ]
+        for standing, transitions, until in ended:
+            identity, counted = standing.service.id, standing.counted
+            first = transitions[0].at if transitions else until
+            closing[counted.number] = counted.began if first is None else first
+            opening += _opened(transitions, until, self.replica)
+            seconds[identity] = _seconds(counted, transitions, until)
         return closing, opening, seconds
 
-    def _published(self, batch: Batch, numbers: Mapping[int, int], now: float) -> list[Standing]:
-        """Count what is committed."""
-        self.seen_until = now if batch.rebased else max(self.seen_until, now)
+    def _published(self, batch: Batch, numbers: Mapping[int, int]) -> list[Standing]:
+        """Count what is committed; return the services whose runs are counted anew."""
+        self._doubtful = None
+        self.seen_until = self._beat if batch.rebased else max(self.seen_until, self._beat)
         for identity, transitions in batch.transitions.items():
             standing = self._standings.get(identity)
             if standing is None:
@@ -250,11 +254,22 @@ def _row(noted: Noted) -> service_status.StoredReading:
     )
 
 
-def _seconds(counted: Counted, transitions: Iterable[Transition]) -> dict[State, float]:
-    """Return what the stretches that these transitions end have lasted."""
+def _opened(transitions: Sequence[Transition], until: float | None, replica: str) -> Iterator[service_states.Stretch]:
+    """Yield the stretches that transitions begin; the last one lasts until then, or goes on.
+
+    One that lasted no time, or less where the clock was set back, is not worth a row and would be out of order.
+    """
+    ends: list[float | None] = [*(following.at for following in transitions[1:]), until]
+    for one, ended in zip(transitions, ends, strict=bool(transitions)):
+        if ended is None or ended > one.at:
+            yield service_states.Stretch(one.service.id, one.state, one.reason, one.at, replica, ended)
+
+
+def _seconds(counted: Counted, transitions: Iterable[Transition], until: float | None = None) -> dict[State, float]:
+    """Return what the stretches that these transitions end have lasted, and the last one if it ends too."""
     spent: dict[State, float] = {}
     state, began = counted.state, counted.began
-    for one in transitions:
-        spent[state] = spent.get(state, 0.0) + max(0.0, one.at - began)
-        state, began = one.state, one.at
+    for following, at in [*((one.state, one.at) for one in transitions), *([] if until is None else [("", until)])]:
+        spent[state] = spent.get(state, 0.0) + max(0.0, at - began)
+        state, began = following, at
     return spent

@@ -46,6 +46,8 @@ class Standing:
     ran_at: float | None = None
     expires: float = 0.0
     """When the last reading is too old to be shown, in seconds since 1970."""
+    stale: bool = True
+    """Whether the last reading was found too old, so that nothing of it is shown any more."""
     in_window: bool = False
     counted: Counted = field(default_factory=Counted)
 
@@ -56,15 +58,16 @@ class Standing:
     def note(self, reading: Reading, at: float) -> Transition | None:
         """Take a reading that ended `at`, and return the transition that it makes."""
         self.reading, self.ran_at, self.expires = reading, at, at + self.service.stale_after(at)
+        self.stale = False
         return self._settled(at)
 
     def due(self, now: float, *, in_window: bool) -> bool:
-        """Return whether time alone has changed its state."""
-        return in_window != self.in_window or (now > self.expires and self.state not in {"unknown", "maintenance"})
+        """Return whether time alone has changed its state, or what is shown of its last reading."""
+        return in_window != self.in_window or (not self.stale and now > self.expires)
 
     def look(self, now: float, *, in_window: bool) -> Transition | None:
         """Return the transition that time makes: a window begins or ends, a reading becomes too old."""
-        self.in_window = in_window
+        self.in_window, self.stale = in_window, not self.fresh(now)
         return self._settled(now)
 
     def rebase(self, before: float, after: float) -> None:

@@ -66,7 +66,8 @@ class _Taking:
         identity, counted = standing.service.id, standing.counted
         if opened:
             last = max(opened, key=lambda one: one.began_at)
-            ended = min(max(self._heartbeats.get(last.replica, last.began_at), last.began_at), self._now)
+            # Not cut off at our own time: a clock that was set back must not make fall what was shown until then.
+            ended = max(self._heartbeats.get(last.replica, last.began_at), last.began_at)
             self.closing |= {one.id: ended for one in opened}
             self.opening.append(self._stretch(identity, "unknown", UNSEEN, ended, self._now))
             spent: dict[State, float] = {"unknown": max(0.0, self._now - ended)}
@@ -90,7 +91,7 @@ def _counted(total: service_totals.Totals | None) -> Counted:
 
 
 def _resumed(service: Service, last: service_status.StoredReading | None, now: float) -> Standing:
-    """Return the standing by the last stored reading, unless that is too old, or of a time to come."""
+    """Return the standing by the last stored reading, unless that is of a time to come; unknown if it is too old."""
     standing = Standing(service, since=now)
     if last is None or last.checked_at > now:
         return standing
@@ -102,5 +103,6 @@ def _resumed(service: Service, last: service_status.StoredReading | None, now: f
         status_code=last.status_code,
     )
     standing.note(reading, last.checked_at)
+    standing.look(now, in_window=False)
     standing.since = now
     return standing

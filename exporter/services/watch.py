@@ -37,6 +37,8 @@ PURGE_EVERY: Final = 60.0
 """Seconds between two removals of what is older than its retention."""
 PURGED: Final = 20_000
 """Rows that one removal takes: ten times more than 10,000 services write in that time would need two."""
+FORGOTTEN_AFTER: Final = 86_400.0
+"""Seconds without a heartbeat after which nobody asks for a replica any more."""
 CLOSE_SECONDS: Final = 6.0
 """How long the tick under way may take at the end: a little more than one operation of the store."""
 JUMP: Final = 2.0
@@ -208,6 +210,7 @@ class Watch:
         readings = self._registry.configuration.readings
         await service_status.purge(self._store, now - readings.retention, PURGED)
         await service_states.purge(self._store, now - readings.states_retention, PURGED)
+        await replicas.forget(self._store, now - FORGOTTEN_AFTER)
 
     async def close(self) -> None:
         """Begin no probe any more, let those under way end, and write down everything that was seen."""

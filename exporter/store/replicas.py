@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select, update
 
 from exporter.store.bulk import upsert
-from exporter.store.tables import replicas
+from exporter.store.tables import replicas, service_states
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -58,7 +58,13 @@ async def ended(store: Store, replica: str, at: float) -> None:
         await connection.execute(statement.values(heartbeat_at=at, ended_at=at))
 
 
-async def gone(store: Store, replica: str) -> None:
-    """Forget a replica that is long dead and observes nothing any more."""
+async def forget(store: Store, before: float) -> int:
+    """Forget the replicas whose last heartbeat is before a moment; return how many.
+
+    One that left an open stretch stays: where that ends only its last heartbeat tells.
+    """
+    observing = select(service_states.c.replica).where(service_states.c.ended_at.is_(None)).distinct()
     async with store.writing() as connection:
-        await connection.execute(delete(replicas).where(replicas.c.id == replica))
+        found = set((await connection.execute(observing)).scalars())
+        dead = replicas.c.heartbeat_at < before, replicas.c.id.not_in(found)
+        return int((await connection.execute(delete(replicas).where(*dead))).rowcount)

@@ -87,14 +87,18 @@ def test_the_schema_command_prints_a_schema():
             "from exporter import config; config.json_schema()",
             {"yaml", "jsonschema", "aiohttp", "sqlalchemy", "alembic"},
         ),
-        ("from exporter import config; config.parse('', name='f')", {"aiohttp", "sqlalchemy", "alembic"}),
+        ("from exporter import config; config.parse('', name='f')", {"jsonschema", "aiohttp", "sqlalchemy", "alembic"}),
+        (
+            "from exporter import config; config.parse('services: {a: {probe: {kind: http, url: \\'http://h/\\'}}}', name='f')",
+            {"jsonschema", "aiohttp", "sqlalchemy", "cryptography", "exporter.probes.dns", "exporter.probes.sql"},
+        ),
         (
             "from exporter import config; config.parse('databases: {d: {url: postgresql://h/d}}', name='f')",
             {"aiohttp", "sqlalchemy", "alembic", "asyncpg"},
         ),
         ("import exporter.config.options, exporter.config.words", {"yaml", "jsonschema"}),
     ],
-    ids=["defaults", "schema", "a file", "a URL", "options"],
+    ids=["defaults", "schema", "a file", "a service", "a URL", "options"],
 )
 def test_nothing_is_imported_that_is_not_used(program, unwanted):
     """Reading options opens no door to the web framework or the database driver."""

@@ -29,6 +29,20 @@ def families() -> dict[str, Any]:
     return {family.name: family for families in declared for family in families}
 
 
+def exposed() -> dict[str, Any]:
+    """Return every family by each name under which its series are exposed: a histogram has three."""
+    found: dict[str, Any] = {}
+    for family in families().values():
+        suffixes = ("_bucket", "_sum", "_count") if family.type == "histogram" else ("",)
+        found |= {f"{family.name}{suffix}": family for suffix in suffixes}
+    return found
+
+
+def recorded() -> set[str]:
+    """Return the names of all recording rules."""
+    return {rule["record"] for path in RULES for rule in rules(path) if "record" in rule}
+
+
 def rules(path: Any) -> list[dict[str, Any]]:
     """Return all rules of a file."""
     return [rule for group in yaml.safe_load(path.read_text("utf-8"))["groups"] for rule in group["rules"]]

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import yaml
+from shipped import declared
 from shipped.tools import ROOT, program, run
 
 SAMPLE = ROOT / "alertmanager/alertmanager.yml"
@@ -63,6 +64,28 @@ def test_the_webhook_is_ours_and_authenticated(with_webhook):
     assert webhook["send_resolved"] is True
     assert webhook["max_alerts"] > 0
     assert set(webhook["http_config"]["authorization"]) == {"type", "credentials_file"}
+
+
+@pytest.mark.parametrize("label", ["client", "target", "source", "instance"], ids=lambda label: f"of another {label}")
+def test_a_critical_alert_mutes_no_warning(label):
+    """Only the warning of the same thing is quiet: a service that is down must not hide another one."""
+    rules = yaml.safe_load(SAMPLE.read_text("utf-8"))["inhibit_rules"]
+    [pair] = [rule for rule in rules if rule["source_matchers"] == ['severity="critical"']]
+    assert {"alertname", label} <= set(pair["equal"])
+
+
+def test_an_alert_that_is_muted_is_one_that_ships():
+    """Every inhibition by name names alerts of the rules, and all alerts on services are in one of them."""
+    shipped = {rule["alert"] for path in declared.RULES for rule in declared.rules(path) if "alert" in rule}
+    muted = set()
+    for rule in yaml.safe_load(SAMPLE.read_text("utf-8"))["inhibit_rules"]:
+        for matcher in [*rule["source_matchers"], *rule["target_matchers"]]:
+            if matcher.startswith("alertname"):
+                pattern = re.compile(matcher.split('"')[1])
+                named = {name for name in shipped if pattern.fullmatch(name)}
+                assert named, matcher
+                muted |= named
+    assert {name for name in shipped if name.startswith(("WatchbridgeService", "WatchbridgeProbes"))} <= muted
 
 
 def test_the_watchdog_is_heard_often():

@@ -11,7 +11,7 @@ import pytest
 from shipped import declared
 from shipped.tools import FOLDER, run
 
-WITHOUT_SOURCE = {"watchbridge_config_last_reload_successful", "watchbridge_build_info"}
+NARROWING = {"source", "collector", "client", "target"}
 BOARDS = [pytest.param(json.loads(path.read_text("utf-8")), id=path.name) for path in declared.DASHBOARDS]
 PANELS = [
     pytest.param(panel, id=f"{path.stem}-{panel['title']}")
@@ -39,7 +39,8 @@ def test_a_dashboard_lets_one_choose_data_source_job_and_instance(board):
     variables = {variable["name"]: variable for variable in board["templating"]["list"]}
     assert variables["datasource"]["type"] == "datasource"
     assert variables["datasource"]["label"] == "Data Source"
-    assert {"job", "instance", "source"} <= set(variables)
+    assert {"job", "instance"} <= set(variables)
+    assert {"source"} <= set(variables) or {"client", "target"} <= set(variables)
     for name, variable in variables.items():
         if name != "datasource":
             assert variable["type"] == "query"
@@ -74,14 +75,22 @@ def test_a_panel_explains_itself(panel):
 
 @pytest.mark.parametrize("panel", PANELS)
 def test_every_query_of_a_panel_follows_the_variables(panel):
-    """Each selector narrows by job and instance, and by source where the metric has one."""
+    """Each selector narrows by job and instance, and by what the metric has: source or collector, client, target."""
+    exposed = declared.exposed()
     for target in panel["targets"]:
         for selector in declared.selectors(declared.parsed(target["expr"])):
             chosen = {matcher.name: matcher.value for matcher in selector.matchers.matchers}
+            if selector.name.startswith("watchbridge:"):
+                continue  # one series for everything: the objective
             assert chosen["job"] == "$job"
+            if selector.name.startswith("target:"):
+                # The rule sums the labels of the process away: a service passes from replica to replica.
+                assert {"client", "target"} <= set(chosen)
+                continue
             assert chosen["instance"] == "$instance"
-            if selector.name not in WITHOUT_SOURCE:
-                assert "source" in chosen or "collector" in chosen
+            can = NARROWING & set(exposed[selector.name].labels)
+            assert can - set(chosen) <= ({"source", "collector"} if {"source", "collector"} & set(chosen) else set())
+            assert all(chosen[name] == f"${name}" for name in {"client", "target"} & can)
 
 
 @pytest.mark.parametrize("panel", PANELS)

@@ -28,7 +28,7 @@ def test_the_metrics_of_an_expression_are_all_found(expression, read):
 def test_every_metric_of_a_rule_is_declared(path):
     """A rule over a metric that nobody exposes would never fire."""
     rules = declared.rules(path)
-    known = set(declared.families()) | declared.FROM_PROMETHEUS
+    known = set(declared.exposed()) | declared.FROM_PROMETHEUS
     recorded = {rule["record"] for rule in rules if "record" in rule}
     assert set().union(*(declared.metrics(rule["expr"]) for rule in rules)) - known - recorded == set()
 
@@ -37,13 +37,14 @@ def test_every_metric_of_a_rule_is_declared(path):
 def test_every_metric_of_a_dashboard_is_declared(path):
     """A panel or a variable over a metric that nobody exposes would stay empty."""
     read = [declared.metrics(target["expr"]) for panel in declared.panels(path) for target in panel["targets"]]
-    assert set().union(*read, declared.variable_metrics(path)) - set(declared.families()) == set()
+    known = set(declared.exposed()) | declared.recorded()
+    assert set().union(*read, declared.variable_metrics(path)) - known == set()
 
 
 @pytest.mark.parametrize("path", [*declared.RULES, *declared.DASHBOARDS], ids=lambda path: path.name)
 def test_every_label_of_an_expression_is_one_that_the_metric_has(path):
     """A misspelt label selects nothing, and nothing complains."""
-    families = declared.families()
+    exposed = declared.exposed()
     if path.suffix == ".yml":
         expressions = [rule["expr"] for rule in declared.rules(path)]
     else:
@@ -51,16 +52,18 @@ def test_every_label_of_an_expression_is_one_that_the_metric_has(path):
     for expression in expressions:
         for selector in declared.selectors(declared.parsed(expression)):
             labels = {matcher.name for matcher in selector.matchers.matchers} - {"job", "instance"}
-            if selector.name in families:
-                assert labels <= set(families[selector.name].labels), expression
+            if selector.name in exposed:
+                assert labels <= set(exposed[selector.name].labels), expression
 
 
 def test_the_dashboards_show_every_family_that_the_code_declares():
     """A metric that no dashboard shows is named here with its reason."""
     unused = {"watchbridge_config_last_reload_success_timestamp_seconds"}  # the state of the reload is shown instead
+    exposed = declared.exposed()
     shown = set()
     for path in declared.DASHBOARDS:
         for panel in declared.panels(path):
-            shown |= set().union(*(declared.metrics(target["expr"]) for target in panel["targets"]))
+            read = set().union(*(declared.metrics(target["expr"]) for target in panel["targets"]))
+            shown |= {exposed[name].name for name in read if name in exposed}
     ours = {name for name in declared.families() if name.startswith("watchbridge_")}
     assert ours - shown == unused

@@ -17,11 +17,11 @@ from exporter.shipped import export, shipped_files
 
 def test_the_rules_come_without_their_tests():
     """A folder of exported rules can be named in rule_files as it is."""
-    assert set(shipped_files("rules")) == {"packages.yml", "watchbridge.yml"}
+    assert set(shipped_files("rules")) == {"packages.yml", "services.yml", "uptime.yml", "watchbridge.yml"}
 
 
 def test_the_dashboards_and_the_sample_of_alertmanager_ship():
-    assert set(shipped_files("grafana")) == {"packages.json"}
+    assert set(shipped_files("grafana")) == {"packages.json", "services.json", "uptime.json"}
     assert set(shipped_files("alertmanager")) == {"alertmanager.yml"}
 
 
@@ -54,7 +54,7 @@ def test_the_command_writes_the_files_and_prints_their_paths(command, folder, tm
 
 def test_a_second_export_of_the_same_files_is_no_error(tmp_path):
     export(shipped_files("rules"), tmp_path)
-    assert len(export(shipped_files("rules"), tmp_path)) == 2
+    assert len(export(shipped_files("rules"), tmp_path)) == len(shipped_files("rules"))
 
 
 def test_a_changed_file_is_kept_and_nothing_is_written_unless_forced(tmp_path):
@@ -73,7 +73,7 @@ def test_a_changed_file_is_kept_and_nothing_is_written_unless_forced(tmp_path):
 def test_the_program_itself_refuses_in_one_line_and_with_status_1(tmp_path):
     """As a user meets it: the installed command, no traceback, the paths alone on standard output."""
     argv = (sys.executable, "-m", "exporter", "rules", "export", tmp_path)
-    assert run(*argv).stdout.splitlines() == [f"{tmp_path}/packages.yml", f"{tmp_path}/watchbridge.yml"]
+    assert run(*argv).stdout.splitlines() == [f"{tmp_path}/{name}" for name in sorted(shipped_files("rules"))]
     (tmp_path / "packages.yml").write_text("groups: []\n", "utf-8")
     refused = run(*argv, check=False)
     assert refused.returncode == 1

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from exporter.store import replicas
+from exporter.store import replicas, service_states
 from exporter.store.replicas import Replica
+from exporter.store.service_states import Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,23 @@ async def test_life_of_a_replica(url: str, open_store: Callable[..., Any]) -> No
     async with store.writing() as connection:
         await replicas.beat(connection, "b", 13.0, 13.0)
     assert Replica("b", 13.0, 13.0) in await replicas.known(store)
-    await replicas.gone(store, "b")
-    await replicas.gone(store, "never-there")
     await replicas.ended(store, "never-there", 1.0)
-    assert await replicas.known(store) == [Replica("A", 8.0, 10.0)]
+    assert {one.id for one in await replicas.known(store)} == {"A", "b"}
+
+
+async def test_a_replica_is_forgotten_when_nothing_needs_it(
+    url: str, open_store: Callable[..., Any], some_services: Callable[..., Any]
+) -> None:
+    """Who was seen of late stays, and who left an open stretch stays until that is closed."""
+    store = await open_store(url)
+    (service,) = await some_services(store, 1)
+    async with store.writing() as connection:
+        for name, at in (("dead", 10.0), ("observing", 10.0), ("living", 99.0)):
+            await replicas.beat(connection, name, 1.0, at)
+        numbers = await service_states.opened(connection, [Stretch(service, "up", "200", 5.0, "observing")])
+    assert await replicas.forget(store, 50.0) == 1
+    assert [one.id for one in await replicas.known(store)] == ["living", "observing"]
+    async with store.writing() as connection:
+        await service_states.closed(connection, {numbers[service]: 10.0})
+    assert await replicas.forget(store, 50.0) == 1
+    assert [one.id for one in await replicas.known(store)] == ["living"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,6 @@ from servers.talks import HOST, Talk, call_to
 from servers.tls import serving
 
 if TYPE_CHECKING:
-    import asyncio
-
     from exporter.wire import Wire
 
 LONG = 20.0
@@ -23,8 +22,10 @@ class Door:
 
     def __init__(self) -> None:
         self.requests = 0
+        self.came = asyncio.Event()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.came.set()
         if await reader.readline():
             self.requests += 1
             writer.write(b"pong\n")
@@ -93,6 +94,7 @@ async def test_who_answered_is_asked_about_too(wire: Wire) -> None:
     door, guard = Door(), Guard(HOST)
     async with serving(door) as port:
         outcome = await wire.call(call_to(port, "0.0.0.0", allows=guard), Talk(), LONG)  # noqa: S104 - a target
+        await door.came.wait()
     assert outcome.error is not None
     assert (outcome.error.cause, outcome.error.reason) == ("refused", f"connections to {HOST} are not allowed")
     assert (door.requests, guard.asked) == (0, ["0.0.0.0", HOST])  # noqa: S104 - a target

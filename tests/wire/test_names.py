@@ -90,7 +90,9 @@ async def test_names_that_hang_hold_no_other_up(wire: Wire, resolver: Resolver) 
         outcomes = await asyncio.gather(*hanging)
     assert {outcome.error.cause for outcome in outcomes if outcome.error} == {"resolve"}
     assert outcomes[0].error is not None
-    assert outcomes[0].error.reason == "the name '0.hang.example' was not found out within 1 s: the name server is silent"
+    assert (
+        outcomes[0].error.reason == "the name '0.hang.example' was not found out within 1 s: the name server is silent"
+    )
     assert list(outcomes[0].phases) == ["resolve"]
 
 
@@ -168,11 +170,11 @@ async def test_names_that_were_slow_get_half_of_the_threads() -> None:
 
 def test_the_queue_is_bounded(resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
     """When too many names wait, the next is an error at once; who asks for one under way still waits with it."""
-    monkeypatch.setattr(names, "WAITING", 3)
     some = Names()
     for number in range(THREADS):
         some.ask(f"{number}.hang.example", lambda _: None)
     until(lambda: resolver.hanging == THREADS, 10, "every thread hanging")
+    monkeypatch.setattr(names, "WAITING", 3)
     for number in range(3):
         some.ask(f"more{number}.hang.example", lambda _: None)
     with pytest.raises(WireError, match="too many names wait to be looked up") as raised:
@@ -216,7 +218,7 @@ async def test_a_failed_look_up_is_said_in_words(
     outcome = await wire.call(call_to(9, "a.example"), Talk(), LONG)
     assert outcome.error is not None
     assert (outcome.error.cause, outcome.error.reason) == ("resolve", reason)
-    with pytest.raises(WireError, match="a.example"):
+    with pytest.raises(WireError, match=r"a\.example"):
         await wire.resolve("a.example", None, fallback=True, timeout=LONG)
 
 
@@ -233,7 +235,7 @@ async def test_a_name_is_resolved_alone(wire: Wire, monkeypatch: pytest.MonkeyPa
     assert await wire.resolve("a.known.example", "ip6", fallback=True, timeout=LONG) == (HOST,)
     with pytest.raises(WireError, match="has no IPv6 address"):
         await wire.resolve("a.known.example", "ip6", fallback=False, timeout=LONG)
-    with pytest.raises(WireError, match="was not found out within 0.1 s"):
+    with pytest.raises(WireError, match=r"was not found out within 0\.1 s"):
         await wire.resolve("a.hang.example", None, fallback=True, timeout=0.1)
 
 
@@ -241,8 +243,7 @@ async def test_closing_does_not_wait_for_names_that_hang(resolver: Resolver) -> 
     """Calls under way are answered, and the hanging thread ends as soon as its look-up does."""
     wire = Wire()
     call = asyncio.create_task(wire.call(call_to(9, "a.hang.example"), Talk(), LONG))
-    while not resolver.hanging:
-        await asyncio.sleep(0)
+    await asyncio.to_thread(until, lambda: resolver.hanging, 10, "the look-up hanging")
     await wire.close()
     assert (await call).error is not None
     assert not [thread for thread in threading.enumerate() if thread.name == "wire"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
 import warnings
@@ -17,6 +16,7 @@ from exporter.wire.certificates import NO_CHAIN
 from exporter.wire.tls import TlsOptions, client_context
 
 if TYPE_CHECKING:
+    import asyncio
     from pathlib import Path
 
     from exporter.wire import Outcome, Wire
@@ -99,9 +99,7 @@ async def test_the_leaf_is_told_where_python_shows_no_chain(
     ("leaf", "more", "reason"),
     [
         pytest.param({"days": -1}, {}, "the certificate, or one that it depends on, has expired", id="expired"),
-        pytest.param(
-            {"days": 4001}, {}, "the certificate is not valid yet: compare the clocks", id="not valid yet"
-        ),
+        pytest.param({"days": 4001}, {}, "the certificate is not valid yet: compare the clocks", id="not valid yet"),
         pytest.param(
             {"names": ["other.example"]}, {}, "the certificate is not made out to '127.0.0.1'", id="wrong address"
         ),
@@ -113,7 +111,7 @@ async def test_the_leaf_is_told_where_python_shows_no_chain(
         ),
     ],
 )
-async def test_a_bad_certificate_is_refused_in_words(
+async def test_a_bad_certificate_is_refused_in_words(  # noqa: PLR0917 - fixtures and a table
     wire: Wire, authority: Authority, trusting: ssl.SSLContext, tmp_path: Path, leaf: Any, more: Any, reason: str
 ) -> None:
     """The request is never sent, and the phases end with tls."""
@@ -210,9 +208,7 @@ async def test_a_stalled_handshake_times_out_in_its_phase(wire: Wire, trusting: 
     assert list(outcome.phases) == ["connect", "tls"]
 
 
-async def test_no_version_in_common_is_said(
-    wire: Wire, authority: Authority, ca_file: Path, tmp_path: Path
-) -> None:
+async def test_no_version_in_common_is_said(wire: Wire, authority: Authority, ca_file: Path, tmp_path: Path) -> None:
     """We want a newer version than the server has, and the other way round."""
     newer = client_context(TlsOptions(ca_file=ca_file, min_version="TLS13"))
     with blocking(server_context(authority.leaf(), tmp_path, newest=ssl.TLSVersion.TLSv1_2), b"pong\n") as port:
@@ -246,7 +242,7 @@ async def test_an_old_version_is_spoken_when_it_is_named(
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("shown", ["right", "foreign", "none"])
-async def test_a_client_certificate_is_shown(  # noqa: PLR0917 - a table of fixtures
+async def test_a_client_certificate_is_shown(
     wire: Wire, authority: Authority, ca_file: Path, tmp_path: Path, newest: ssl.TLSVersion, shown: str
 ) -> None:
     """Who has the right one is let in; who has none, or another's, is told so in words."""
@@ -345,7 +341,11 @@ async def test_long_bodies_go_both_ways_through_tls(
 
 @pytest.mark.parametrize("polite", [True, False], ids=["close_notify", "FIN alone"])
 async def test_the_end_of_tls_is_the_end(
-    wire: Wire, authority: Authority, trusting: ssl.SSLContext, tmp_path: Path, polite: bool  # noqa: FBT001 - a table
+    wire: Wire,
+    authority: Authority,
+    trusting: ssl.SSLContext,
+    tmp_path: Path,
+    polite: bool,  # noqa: FBT001 - a table
 ) -> None:
     """Many servers close without the closing alert: the conversation judges whether enough came."""
 
@@ -383,4 +383,4 @@ async def test_the_address_is_the_name_when_none_is_given(
     async with serving(pong, server_context(authority.leaf(names=[HOST]), tmp_path)) as port:
         assert (await wire.call(call_to(port, context=trusting), Talk(), LONG)).error is None
         outcome = await wire.call(call_to(port, "localhost", context=trusting), Talk(), LONG)
-    assert said(outcome)[0] in {"tls"}
+    assert said(outcome)[0] == "tls"

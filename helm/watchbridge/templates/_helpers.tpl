@@ -94,6 +94,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if eq (int .Values.containerPorts.metrics) (int .Values.containerPorts.web) -}}
 {{- fail "containerPorts.metrics and containerPorts.web must differ." -}}
 {{- end -}}
+{{- range .Values.extraEnv -}}
+{{- if and $.Values.credentials.encryptionKey.existingSecret (eq (default "" .name) "ENCRYPTION_KEY") -}}
+{{- fail "credentials.encryptionKey and extraEnv both give ENCRYPTION_KEY: set one of them." -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
 {{- fail "ingress.enabled needs ingress.hosts." -}}
 {{- end -}}
