@@ -26,6 +26,7 @@ SERVER_FIXTURES = frozenset(
         "own_mariadb",
         "prometheus",
         "wheel",
+        "theirs",
     }
 )
 

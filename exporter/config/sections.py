@@ -139,6 +139,7 @@ SECTIONS: Final = (
         options=Path,
         shape="optional",
         help="A file of blackbox_exporter with `modules`, beside those of `probe_modules`.",
+        check="exporter.blackbox:problems",
     ),
     Section(
         word="windows",

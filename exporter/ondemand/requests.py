@@ -6,9 +6,11 @@ that of a redirect, by the host that it goes to.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 from exporter import probing
 from exporter.config.mistakes import nearest, shown
@@ -61,6 +63,8 @@ class _Plan:
     slow_after: float | None
     wire: Any
     permits: Callable[[str], bool]
+    turn: str | None = None
+    """Runs of this word take turns: anybody may ask for a service, and its probe may be a command."""
 
 
 class OnDemand:
@@ -85,6 +89,7 @@ class OnDemand:
         self._guard = guard
         self._parts = parts
         self._running = 0
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def probe(self, request: ProbeRequest) -> Answer | ProbeRefusal:
         """Probe what a request asks for and return its metrics, or its story when `debug` is set; never raises."""
@@ -96,7 +101,11 @@ class OnDemand:
             return ProbeRefusal(503, f"{AT_ONCE} probes run already: try again.")
         self._running += 1
         try:
-            return await self._run(plan, request)
+            if plan.turn is None:
+                return await self._run(plan, request)
+            turn = self._turns.setdefault(plan.turn, asyncio.Lock())
+            async with turn:
+                return await self._run(plan, request)
         finally:
             self._running -= 1
 
@@ -141,6 +150,7 @@ class OnDemand:
             slow_after=one.slow_after,
             wire=self._parts.wire,
             permits=self._guard.configured,
+            turn=f"{one.client}/{name}",
         )
 
     def _of_target(self, request: ProbeRequest) -> _Plan:

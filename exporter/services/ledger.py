@@ -96,6 +96,12 @@ class Ledger:
         opened = {one.id for one in await service_states.open_ones(self._store, list(self._standings))}
         return [identity for identity, one in self._standings.items() if one.counted.number not in opened]
 
+    @property
+    def waits(self) -> bool:
+        """Whether something waits for the next commit."""
+        batch = self._batch
+        return self._doubtful is not None or any((batch.readings, batch.runs, batch.transitions, batch.dropped))
+
     def note(self, service: Service, reading: Reading, at: float) -> None:
         """Keep a reading for the next commit."""
         self._batch.note(service, reading, at)
@@ -120,7 +126,7 @@ class Ledger:
 
         StoreError when that cannot be done: then everything waits for the next commit.
         """
-        await self.settle()
+        settled = await self.settle()
         batch = self._batch
         self._batch = batch.split()
         now = self._clock.time()
@@ -129,31 +135,31 @@ class Ledger:
         self._beat, self._floor = now, max(self._floor, now)
         self._doubtful = batch
         async with self._store.writing() as connection:
-            numbers = await self._write(connection, batch, now)
+            numbers = await self._write(connection, batch)
             await replicas.beat(connection, self.replica, self.started, now)
-        return self._published(batch, numbers)
+        return settled + self._published(batch, numbers)
 
-    async def settle(self) -> None:
+    async def settle(self) -> list[Standing]:
         """Find out about a commit that raised whether it was done: an answer that was lost must count nothing twice.
 
-        Our heartbeat in the store tells, since each commit writes another one. StoreError when it cannot be read.
+        Our heartbeat in the store tells, since each commit writes another one. Returns the services whose runs are
+        counted anew; StoreError when the store does not answer.
         """
         batch = self._doubtful
         if batch is None:
-            return
+            return []
         async with self._store.writing() as connection:
             # Locked, so that a commit that the server is still at ends first.
             query = select(tables.replicas.c.heartbeat_at).where(tables.replicas.c.id == self.replica)
             seen = (await connection.execute(query.with_for_update())).scalar()
         if seen == self._beat:
             opened = await service_states.open_ones(self._store, list(batch.transitions))
-            self._published(batch, {one.service_id: one.id for one in opened if one.replica == self.replica})
-        else:
-            self._batch = batch.before(self._batch)
-            self._batch.shorten()
-        self._doubtful = None
+            return self._published(batch, {one.service_id: one.id for one in opened if one.replica == self.replica})
+        self._batch, self._doubtful = batch.before(self._batch), None
+        self._batch.shorten()
+        return []
 
-    async def _write(self, connection: AsyncConnection, batch: Batch, now: float) -> dict[int, int]:
+    async def _write(self, connection: AsyncConnection, batch: Batch) -> dict[int, int]:
         """Write a batch in the order of the services, as every replica does; return the rows of the open stretches."""
         there = await client_services.present(connection, batch.named())
         await service_status.add(connection, [_row(noted) for noted in batch.readings if noted.service.id in there])
@@ -269,7 +275,9 @@ def _seconds(counted: Counted, transitions: Iterable[Transition], until: float |
     """Return what the stretches that these transitions end have lasted, and the last one if it ends too."""
     spent: dict[State, float] = {}
     state, began = counted.state, counted.began
-    for following, at in [*((one.state, one.at) for one in transitions), *([] if until is None else [("", until)])]:
-        spent[state] = spent.get(state, 0.0) + max(0.0, at - began)
-        state, began = following, at
+    for one in transitions:
+        spent[state] = spent.get(state, 0.0) + max(0.0, one.at - began)
+        state, began = one.state, one.at
+    if until is not None:
+        spent[state] = spent.get(state, 0.0) + max(0.0, until - began)
     return spent

@@ -69,7 +69,8 @@ class _Taking:
             # Not cut off at our own time: a clock that was set back must not make fall what was shown until then.
             ended = max(self._heartbeats.get(last.replica, last.began_at), last.began_at)
             self.closing |= {one.id: ended for one in opened}
-            self.opening.append(self._stretch(identity, "unknown", UNSEEN, ended, self._now))
+            if ended < self._now:
+                self.opening.append(self._stretch(identity, "unknown", UNSEEN, ended, self._now))
             spent: dict[State, float] = {"unknown": max(0.0, self._now - ended)}
             spent[last.state] = spent.get(last.state, 0.0) + max(0.0, ended - last.began_at)
             for state, seconds in spent.items():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from exporter import probing
 from exporter.errors import WatchbridgeError
 from exporter.model import Reading
-from exporter.replicas import Liveness, owner
+from exporter.replicas import DEAD_AFTER, Liveness, owner
 from exporter.scheduler import Scheduler
 from exporter.services.board import Board
 from exporter.services.ledger import Ledger
@@ -19,11 +19,12 @@ from exporter.services.registry import Registry
 from exporter.store import replicas, service_states, service_status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from exporter.config import Configuration
     from exporter.model import Clock, ProbeParts
     from exporter.services.service import Service
+    from exporter.services.standing import Standing
     from exporter.store.credentials import KeyRing
     from exporter.store.store import Store
 
@@ -41,6 +42,8 @@ FORGOTTEN_AFTER: Final = 86_400.0
 """Seconds without a heartbeat after which nobody asks for a replica any more."""
 CLOSE_SECONDS: Final = 6.0
 """How long the tick under way may take at the end: a little more than one operation of the store."""
+LAST_COMMITS: Final = 3
+"""Commits at the end, where after an outage more waits than one takes."""
 JUMP: Final = 2.0
 """Seconds by which the wall clock must part from the monotonic one to have jumped."""
 
@@ -71,7 +74,7 @@ class Watch:
         self._living: frozenset[str] = frozenset({replica})
         self._stale = True
         self._offset = clock.time() - clock.monotonic()
-        self._looked = self._purged = clock.monotonic()
+        self._looked = self._purged = self._committed = clock.monotonic()
 
     def adopt(self, configuration: Configuration, parts: ProbeParts) -> None:
         """Take a configuration: its services are watched from the next tick on."""
@@ -111,8 +114,12 @@ class Watch:
             if self.trouble is None:
                 log.error("what the probes see cannot be stored: %s", error)  # noqa: TRY400 - a sentence
             self.trouble = str(error)
-        except Exception:
-            log.exception("the services could not be looked after")
+        except Exception as error:  # nobody foresaw it: said once, and tried again each second
+            if self.trouble is None:
+                log.exception("the services could not be looked after")
+            self.trouble = (
+                f"the services could not be looked after ({type(error).__name__}): its log line has the place"
+            )
         else:
             if self.trouble is not None:
                 log.info("what the probes see can be stored again")
@@ -120,19 +127,33 @@ class Watch:
 
     async def _tick(self) -> None:
         self._notice_jump()
+        self._show(await self.ledger.settle())
         now = self._clock.monotonic()
-        if self._stale or now - self._looked >= LOOK_EVERY:
+        failed = None
+        if not self._ending.is_set() and (self._stale or now - self._looked >= LOOK_EVERY):
             self._looked = now
-            await self._look()
+            try:
+                await self._look()
+            except Exception as error:  # noqa: BLE001 - raised below: what was seen until now is committed all the same
+                failed = error
+        await self._commit()
+        if failed is not None:
+            raise failed
+        if now - self._purged >= PURGE_EVERY:
+            self._purged = now
+            await self._purge(self._clock.time())
+
+    async def _commit(self) -> None:
         moment = self._clock.time()
         for transition in self.board.look(moment, self._maintenance.covered(self.board, moment)):
             self.ledger.transit(transition)
-        if self.board.standings or self._shared:
-            for standing in await self.ledger.commit():
-                self.board.counted(standing)
-        if now - self._purged >= PURGE_EVERY:
-            self._purged = now
-            await self._purge(moment)
+        if self.board.standings or self.ledger.waits or self._shared:
+            self._show(await self.ledger.commit())
+            self._committed = self._clock.monotonic()
+
+    def _show(self, counted: Iterable[Standing]) -> None:
+        for standing in counted:
+            self.board.counted(standing)
 
     @property
     def _shared(self) -> bool:
@@ -142,15 +163,26 @@ class Watch:
     async def _look(self) -> None:
         living = self._living
         if self._shared:
+            await self._yield_lost()
             known = await replicas.known(self._store)
             beats = {one.id: one.heartbeat_at for one in known if one.ended_at is None}
             living = self._liveness.look(beats, self._clock.monotonic())
         if not self._stale and living == self._living and not await self._registry.changed():
             return
+        self._stale = True  # until all of it is done: where the store fails half-way, the next second begins anew
         services = await self._registry.load()
         self.services = {service.id: service for service in services}
         await self._settle([one for one in services if owner(one.key, living) == self.ledger.replica])
         self._living, self._stale = living, False
+
+    async def _yield_lost(self) -> None:
+        """After a time without a commit: take anew what others took over meanwhile, as whoever owns it by now."""
+        if self._clock.monotonic() - self._committed < DEAD_AFTER:
+            return
+        for identity in await self.ledger.lost():
+            self.board.remove(identity)
+            self.ledger.release(identity, ended=False)
+            self._stale = True
 
     async def _settle(self, owned: Sequence[Service]) -> None:
         """Own these services and no others."""
@@ -159,14 +191,17 @@ class Watch:
         for identity in self.board.standings.keys() - wanted:
             self.board.remove(identity)
             self.ledger.release(identity, ended=identity not in self.services)
-        fresh = []
+        fresh, changed = [], []
         for service in owned:
             standing = self.board.standings.get(service.id)
             if standing is None:
                 fresh.append(service)
             elif standing.service != service:
-                self.board.replace(service, now)
                 await self.ledger.changed(service)
+                self.board.replace(service, now)
+                changed.append(standing)
+        for standing in changed:
+            self.board.refresh(standing, now)  # where two exchanged their names, the second took the first's series
         for standing in await self.ledger.take(fresh) if fresh else ():
             self.board.add(standing, now)
         self.scheduler.adopt(owned)
@@ -179,6 +214,7 @@ class Watch:
             reading = Reading("unknown", service.problem, 0.0, "config")
         else:
             reading = await probing.run(service.kind, service.options, self._parts, service.timeout, service.slow_after)
+        self._notice_jump()  # else what is noted now would be moved with all that was noted before
         standing = self.board.standings.get(service.id)
         if standing is None or standing.service != service:
             return False  # it is somebody else's by now, or another one: what was seen says nothing of it
@@ -204,7 +240,7 @@ class Watch:
         log.warning("the clock of this machine was set", extra={"fields": {"seconds": round(wall - before, 1)}})
         for standing in self.board:
             standing.rebase(before, wall)
-            self.ledger.rebase(standing, before, wall)
+        self.ledger.rebase(self.board, before, wall)
 
     async def _purge(self, now: float) -> None:
         readings = self._registry.configuration.readings
@@ -220,8 +256,12 @@ class Watch:
         # Not cancelled: a commit that is cut off may have been done all the same.
         await asyncio.wait({self._serving}, timeout=CLOSE_SECONDS)
         self._serving.cancel()
+        await asyncio.wait({self._serving}, timeout=CLOSE_SECONDS)
         await self.scheduler.drain()
         if self.board.standings or self._shared:
-            await self.tick()
+            for _ in range(LAST_COMMITS):
+                await self.tick()
+                if self.trouble is not None or not self.ledger.waits:
+                    break
             with contextlib.suppress(WatchbridgeError):
-                await replicas.ended(self._store, self.ledger.replica, self._clock.time())
+                await replicas.ended(self._store, self.ledger.replica, max(self._clock.time(), self.ledger.seen_until))

@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 FOLDER = Path(__file__).parent
+SERVICE = "services: {a: {probe: {kind: http, url: 'http://h/'}}}"
 
 
 def _run(*arguments: str, **keywords):
@@ -89,7 +90,7 @@ def test_the_schema_command_prints_a_schema():
         ),
         ("from exporter import config; config.parse('', name='f')", {"jsonschema", "aiohttp", "sqlalchemy", "alembic"}),
         (
-            "from exporter import config; config.parse('services: {a: {probe: {kind: http, url: \\'http://h/\\'}}}', name='f')",
+            f"from exporter import config; config.parse({SERVICE!r}, name='f')",
             {"jsonschema", "aiohttp", "sqlalchemy", "cryptography", "exporter.probes.dns", "exporter.probes.sql"},
         ),
         (

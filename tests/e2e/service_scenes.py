@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import re
 import threading
@@ -23,7 +24,7 @@ COUNTERS = ("watchbridge_probe_runs_total", "watchbridge_uptime_seconds_total")
 _SERIES = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[^}]*\})? (\S+)$", re.MULTILINE)
 
 
-def http(url: str, **more: Any) -> dict[str, Any]:
+def web(url: str, **more: Any) -> dict[str, Any]:
     """Return a service that is probed by HTTP each second."""
     probe = {"kind": "http", "url": url, "every": "1s", "timeout": "1s", **more.pop("probe", {})}
     return {"probe": probe, **more}
@@ -144,7 +145,7 @@ class Scrapes:
     def _once(self) -> None:
         found: dict[str, float] = {}
         for url in self._urls():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, http.client.HTTPException):
                 status, text = get(url, 5)
                 if status != 200:
                     continue

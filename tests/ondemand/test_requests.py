@@ -260,6 +260,22 @@ async def test_so_many_probes_run_at_once_and_no_more(ondemand, server):
         assert (await metrics(probes, target=site.url))["probe_success"] == 1
 
 
+async def test_runs_of_one_service_take_turns(ondemand, server):
+    """However many ask for it at once: its probe may be a command, and anybody may ask."""
+    go = asyncio.Event()
+    site = await server(until=go)
+    probes = ondemand(services=[service(options=http.Options(url=site.url))])
+    running = [asyncio.create_task(metrics(probes, service="web")) for _ in range(5)]
+    async with asyncio.timeout(20):
+        while not site.heads:  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)
+        assert (await refusal(probes, service="other")).status == 400
+        assert len(site.heads) == 1
+        go.set()
+        assert {found["probe_success"] for found in await asyncio.gather(*running)} == {1}
+    assert len(site.heads) == 5
+
+
 async def test_the_story_has_every_step_and_no_secret(ondemand, server):
     """Credentials, bodies and headers stay out of it, also when they are refused."""
     site = await server(b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n")

@@ -60,8 +60,8 @@ def zlibbed(data: bytes, *, bits: int) -> bytes:
         ),
         pytest.param(b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", 200, 0, b"", id="no reason phrase"),
         pytest.param(b"HTTP/1.1 299 \xff\xfe\r\nContent-Length: 0\r\n\r\n", 299, 0, b"", id="a phrase of any bytes"),
-        pytest.param(b"HTTP/1.1 204 Empty\r\n\r\n", 204, -1, b"", id="204 has no body"),
-        pytest.param(b"HTTP/1.1 304 Same\r\nContent-Length: 50\r\n\r\n", 304, 50, b"", id="304 has no body"),
+        pytest.param(b"HTTP/1.1 204 Empty\r\n\r\n", 204, 0, b"", id="204 has no body"),
+        pytest.param(b"HTTP/1.1 304 Same\r\nContent-Length: 50\r\n\r\n", 304, 0, b"", id="304 has no body"),
         pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + answer(b"ok"), 200, 2, b"ok", id="100 comes first"),
         pytest.param(
             b"HTTP/1.1 103 Early\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Busy\r\n\r\n" + answer(b"ok"),

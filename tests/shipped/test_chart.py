@@ -9,6 +9,15 @@ import pytest
 from shipped.chart import CASES, CHART, CRDS, configuration, pods, write
 from shipped.tools import run
 
+# Those of the restricted Pod Security Standard that were safe from Kubernetes 1.25 on.
+SAFE_SYSCTLS = {
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.tcp_syncookies",
+}
+
 # --- every feature ---
 
 
@@ -65,6 +74,7 @@ def test_every_pod_meets_the_restricted_pod_security_standard(template, values):
         assert pod["securityContext"]["runAsUser"] == 65532
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        assert {each["name"] for each in pod["securityContext"].get("sysctls", [])} <= SAFE_SYSCTLS
         allowed = {"name", "configMap", "secret", "emptyDir", "persistentVolumeClaim"}
         assert all(set(volume) <= allowed for volume in pod.get("volumes", []))
         for container in pod["containers"]:
@@ -130,6 +140,12 @@ def test_a_volume_is_claimed_where_the_store_is_a_file(template, values, volume)
             "podDisruptionBudget: {enabled: true, minAvailable: 1, maxUnavailable: 1}", "not both", id="two budgets"
         ),
         pytest.param("containerPorts: {metrics: 9999, web: 9999}", "must differ", id="one port twice"),
+        pytest.param(
+            "{credentials: {encryptionKey: {existingSecret: a}}, extraEnv: [{name: ENCRYPTION_KEY, value: b}]}",
+            "both give ENCRYPTION_KEY",
+            id="two encryption keys",
+        ),
+        pytest.param("prometheusRule: {slo: {objective: 99.9}}", "objective", id="an objective in percent"),
         pytest.param("ingress: {enabled: true}", "needs ingress.hosts", id="no host"),
         pytest.param("replicas: 2", "replicas", id="unknown value"),
         pytest.param("service: {prot: 1}", "prot", id="unknown value below"),

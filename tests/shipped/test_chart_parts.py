@@ -69,7 +69,7 @@ def test_large_numbers_of_the_configuration_stay_whole(template):
     assert "row_limit: 100000\n" in text
 
 
-@pytest.mark.parametrize("name", ["extras", "no-persistence", "network"])
+@pytest.mark.parametrize("name", ["extras", "no-persistence", "network", "services"])
 def test_the_program_accepts_the_configuration_that_the_chart_writes(template, name):
     """What is rendered is read by the loader itself: listeners, store and all."""
     maps = [thing for (kind, _), thing in template(case(name)).items() if kind == "ConfigMap"]
@@ -146,7 +146,11 @@ def test_the_rules_arrive_as_they_are_written(template, tmp_path):
     assert set(rule) == {"apiVersion", "kind", "metadata", "spec"}
     assert set(rule["spec"]) == {"groups"}
     *ours, added = rule["spec"]["groups"]
-    assert all(set(group) == {"name", "rules"} for group in ours)
+    assert all(set(group) - {"interval"} == {"name", "rules"} for group in ours)
+    written = [group for path in declared.RULES for group in yaml.safe_load(path.read_text("utf-8"))["groups"]]
+    assert [(each["name"], each.get("interval")) for each in ours] == [
+        (each["name"], each.get("interval")) for each in written
+    ]
     wanted = [each for path in declared.RULES for each in declared.rules(path)]
     for each in wanted:
         each["expr"] = each["expr"].replace('job=~".*watchbridge.*"', 'job=~"watchbridge"')
@@ -156,6 +160,32 @@ def test_the_rules_arrive_as_they_are_written(template, tmp_path):
     assert added["rules"][0]["annotations"]["summary"] == "The source {{ $labels.source }} is empty."
     (tmp_path / "rules.yml").write_text(yaml.safe_dump(rule["spec"]), "utf-8")
     run(installed("promtool", "prometheus"), "check", "rules", tmp_path / "rules.yml")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param("{}", "vector(0.999)", id="default"),
+        pytest.param("slo: {objective: 0.9995}", "vector(0.9995)", id="stricter"),
+        pytest.param("slo: {objective: 0.99999}", "vector(0.99999)", id="five nines"),
+        pytest.param("slo: {objective: 0.95}", "vector(0.95)", id="milder"),
+    ],
+)
+def test_the_objective_is_a_value(template, values, expected):
+    """It stands in one rule, and Helm's floats do not change it."""
+    inner = "" if values == "{}" else f", {values}"
+    rule = template(f"prometheusRule: {{enabled: true{inner}}}")["PrometheusRule", "wb-watchbridge"]
+    rules = [each for group in rule["spec"]["groups"] for each in group["rules"]]
+    assert [each["expr"] for each in rules if each.get("record") == "watchbridge:slo_objective:ratio"] == [expected]
+
+
+def test_error_budgets_can_be_left_out(template):
+    """With them go the recording rules that read so much, and nothing else."""
+    rule = template("prometheusRule: {enabled: true, slo: {enabled: false}}")["PrometheusRule", "wb-watchbridge"]
+    names = {each.get("alert", each.get("record")) for group in rule["spec"]["groups"] for each in group["rules"]}
+    left_out = declared.rules(ROOT / "rules/uptime.yml")
+    everything = {each.get("alert", each.get("record")) for path in declared.RULES for each in declared.rules(path)}
+    assert everything - names == {each.get("alert", each.get("record")) for each in left_out}
 
 
 def test_the_dashboards_arrive_whole(template):
@@ -174,6 +204,31 @@ def test_a_network_policy_lets_in_prometheus_and_alertmanager_only(template):
     assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "monitoring"}
     assert web["ports"] == [{"port": 10901, "protocol": "TCP"}]
     assert web["from"]
+
+
+def test_a_network_policy_lets_out_only_what_is_named_and_dns(template):
+    """A probe is a connection outwards: what is probed must be named where `egress` is used at all."""
+    policy = template(case("services"))["NetworkPolicy", "wb-watchbridge"]["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    dns, *named = policy["egress"]
+    assert dns == {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
+    assert named == yaml.safe_load(case("services").read_text("utf-8"))["networkPolicy"]["egress"]
+
+
+def test_the_encryption_key_comes_from_a_secret_alone(template):
+    """Never from the ConfigMap: the pod's environment names the Secret and its key."""
+    objects = template(case("services"))
+    container = objects["StatefulSet", "wb-watchbridge"]["spec"]["template"]["spec"]["containers"][0]
+    reference = {"secretKeyRef": {"name": "watchbridge-encryption", "key": "current"}}
+    assert container["env"] == [{"name": "ENCRYPTION_KEY", "valueFrom": reference}]
+    [plain] = template("{}")["StatefulSet", "wb-watchbridge"]["spec"]["template"]["spec"]["containers"]
+    assert "env" not in plain
+
+
+def test_more_environment_stands_beside_the_encryption_key(template):
+    values = "{extraEnv: [{name: TZ, value: UTC}], credentials: {encryptionKey: {existingSecret: a}}}"
+    [container] = template(values)["StatefulSet", "wb-watchbridge"]["spec"]["template"]["spec"]["containers"]
+    assert [each["name"] for each in container["env"]] == ["ENCRYPTION_KEY", "TZ"]
 
 
 def test_replicas_have_a_budget_for_disruptions(template):

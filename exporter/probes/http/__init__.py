@@ -107,7 +107,8 @@ def _reading(trip: Trip, verdict: Verdict, reason: str, *, by_regex: bool = Fals
             version=head.version,
             content_length=exchange.length,
             body_length=exchange.body_length,
-            redirects=trip.redirects,
+            # blackbox_exporter also counts the one that it was told not to follow.
+            redirects=trip.redirects + (head.code in plans.REDIRECTS and head.value(b"location") is not None),
             failed_due_to_regex=by_regex,
             last_modified=head.text(b"last-modified")[:_SHOWN],
             response_time=head.text(b"x-response-time")[:_SHOWN],

@@ -123,7 +123,7 @@ class Exchange:
         self._pending = b""
         chunked = head.is_chunked()
         length = None if chunked else head.content_length()
-        self.length = -1 if length is None else length
+        self.length = 0 if head.code in _NO_CONTENT else -1 if length is None else length
         if not self._has_body or head.code in _NO_CONTENT or head.code == _SWITCHING or length == 0:
             return DONE
         coding = self._coding or _coding(head)
