@@ -154,7 +154,8 @@ class Probe(Protocol):
     """What a module in `exporter/probes/`, or a third party's entry point, offers.
 
     The word of the configuration is the module's name. `SLOW_AFTER` (seconds) makes a slower reading degraded unless
-    the configuration says another time; None: slowness means nothing for this kind.
+    the configuration says another time; None: slowness means nothing for this kind. A kind that `/probe` can aim has
+    `TARGET` as well: the option that names the target, and what stands in it until a request names one.
     """
 
     Options: type

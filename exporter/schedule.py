@@ -52,7 +52,9 @@ class Cron:
             raise ValueError(f"found a cron pattern of {len(pattern)} characters, wanted at most {_LONGEST}")
         if (found := len(pattern.split())) != len(FIELDS):
             wanted = f"{', '.join(FIELDS[:-1])} and {FIELDS[-1]}"
-            raise ValueError(f"found the cron pattern {pattern!r} of {found} fields, wanted five: {wanted}")
+            raise ValueError(
+                f"found the cron pattern {pattern!r} of {found} field{'s' * (found != 1)}, wanted five: {wanted}"
+            )
         zone_of(zone)
         try:
             first = next(CronSim(pattern, _SINCE), None)

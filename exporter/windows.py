@@ -107,7 +107,7 @@ def _unknown(key: str, noun: str, names: Iterable[str], known: Iterable[str]) ->
     for index, name in enumerate(names):
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            yield (key, index), f"there is no {noun} {name!r}" + (f", did you mean {near[0]!r}?" if near else "")
+            yield (key, index), f"there is no {noun} {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 def _seconds(text: str, timezone: str, *, fold: int) -> float:

@@ -129,7 +129,7 @@ def test_a_pattern_runs_at_these_times(pattern: str, zone: str, now: str, expect
         pytest.param("", "found the cron pattern '' of 0 fields, wanted five", id="empty"),
         pytest.param("* * * *", "of 4 fields, wanted five: minute, hour, day of the month, month and", id="four"),
         pytest.param("0 * * * * *", "found the cron pattern '0 * * * * *' of 6 fields, wanted five", id="six"),
-        pytest.param("@daily", "of 1 fields, wanted five", id="a nickname"),
+        pytest.param("@daily", "of 1 field, wanted five", id="a nickname"),
         pytest.param("60 * * * *", "its minute '60' cannot be read", id="a minute that is none"),
         pytest.param("* 24 * * *", "its hour '24' cannot be read", id="an hour that is none"),
         pytest.param("* * 0 * *", "its day of the month '0' cannot be read", id="a day that is none"),

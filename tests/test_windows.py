@@ -63,7 +63,7 @@ def test_a_whole_window_has_no_problems_and_is_read(keys: dict[str, Any]) -> Non
         pytest.param(
             {"services": ("web", "wbe"), "cron": "0 2 * * 0", "duration": 60},
             ("services", 1),
-            "there is no service 'wbe', did you mean 'web'?",
+            "there is no service 'wbe'; did you mean 'web'?",
             id="an unknown service",
         ),
         pytest.param(

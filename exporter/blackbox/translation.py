@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from exporter.config.mistakes import Path
 
-PLACEHOLDER: Final = "target.invalid"
-"""The host of a module until a request names a target: a name that leads nowhere (RFC 6761, section 6.4)."""
 UNTIMED: Final = 120.0
 """Seconds that a module without a timeout has: blackbox_exporter's, when Prometheus does not say."""
 SHORTEST: Final = 0.05
@@ -72,6 +70,12 @@ class Translated:
         return secret
 
 
+def _target(word: str) -> str:
+    """Return what stands for the target of a kind until a request names one."""
+    placeholder: str = load("probes", word).TARGET[1]
+    return placeholder
+
+
 def translated(module: theirs.Module) -> Translated:
     """Return what becomes of a module whose prober is one of ours."""
     result = Translated()
@@ -98,7 +102,7 @@ def _http(http: theirs.Http | None, result: Translated) -> Any:
     kind = load("probes", "http")
     _check(http, result)
     return kind.options.Options(
-        url=f"https://{PLACEHOLDER}",
+        url=_target("http"),
         method=http.method or "GET",
         headers=_headers(http, result),
         body=http.body or None,
@@ -188,7 +192,7 @@ def _tcp(tcp: theirs.Tcp | None, _: Translated) -> Any:
     kind = load("probes", "tcp")
     has_tls = tcp.tls or any(one.starttls for one in tcp.query_response)
     return kind.options.Options(
-        address=f"{PLACEHOLDER}:1",
+        address=_target("tcp"),
         tls=tcp.tls,
         tls_config=_tls(tcp.tls_config) if has_tls else None,
         ip_protocol=tcp.preferred_ip_protocol,
@@ -223,7 +227,7 @@ def _dns(dns: theirs.Dns | None, _: Translated) -> Any:
     if dns.dns_over_tls and dns.tls_config is not None:
         given["tls_config"] = _tls(dns.tls_config)
     return kind.options.Options(
-        server=PLACEHOLDER,
+        server=_target("dns"),
         query=dns.query_name,
         record=dns.query_type.upper(),
         query_class=dns.query_class.upper(),
@@ -245,7 +249,7 @@ def _records(kind: Any, found: theirs.Records) -> Any:
 def _icmp(icmp: theirs.Icmp | None, _: Translated) -> Any:
     icmp = icmp or theirs.Icmp()
     return load("probes", "icmp").Options(
-        address=PLACEHOLDER,
+        address=_target("icmp"),
         ip_protocol=icmp.preferred_ip_protocol,
         ip_fallback=icmp.ip_protocol_fallback,
         source_ip=icmp.source_ip_address,

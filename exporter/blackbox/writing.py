@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter.blackbox.translation import PLACEHOLDER
 from exporter.config.options import Secret
 from exporter.config.schema import Entry, entries, written
 from exporter.config.words import written_duration
+from exporter.kinds import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,17 +28,17 @@ _SPOKEN: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 _HEAD: Final = """\
 # Modules of /probe?module=NAME&target=, carried over from a file of blackbox_exporter.
-# {placeholder} stands for the target until a request names one. Targets must be in `probing: {{allow: [...]}}`.
+# A request names the target, which must be in `probing: {allow: [...]}`.
 """
 
 
 def text(choices: Mapping[str, Choice], files: Mapping[str, Mapping[Steps, Path]]) -> str:
     """Return the YAML of modules by name; `files` has those secrets of a module that were given in a file."""
-    lines = [*_HEAD.format(placeholder=PLACEHOLDER).splitlines(), "probe_modules:" + ("" if choices else " {}")]
+    lines = [*_HEAD.splitlines(), "probe_modules:" + ("" if choices else " {}")]
     for name, choice in choices.items():
         lines.append(f"  {scalar(name)}:")
         lines.append(f"    kind: {scalar(choice.kind)}")
-        lines += _Writing(name, files.get(name, {})).options(choice.options, (), 4)
+        lines += _Writing(name, files.get(name, {}), load("probes", choice.kind).TARGET).options(choice.options, (), 4)
         lines.append(f"    timeout: {written_duration(choice.beside.timeout)}")
     return "\n".join(lines) + "\n"
 
@@ -46,8 +46,9 @@ def text(choices: Mapping[str, Choice], files: Mapping[str, Mapping[Steps, Path]
 class _Writing:
     """Writes the options of one module."""
 
-    def __init__(self, name: str, files: Mapping[Steps, Path]) -> None:
+    def __init__(self, name: str, files: Mapping[Steps, Path], target: tuple[str, str]) -> None:
         self.name = name
+        self.target = target
         self.files = files
 
     def options(self, options: Any, path: Steps, indent: int) -> Iterator[str]:
@@ -55,7 +56,7 @@ class _Writing:
         declared: Any = type(options)
         for entry in entries(declared):
             value = getattr(options, entry.name)
-            if not entry.required and value == _default(entry):
+            if (not entry.required and value == _default(entry)) or (entry.name, value) == self.target:
                 continue
             yield from self.entry(entry, value, (*path, entry.name), indent)
 

@@ -40,6 +40,7 @@ def _summary(configuration: Configuration) -> str:
     of_kinds = f" ({', '.join(f'{count} of {word}' for word, count in sources.items())})" if sources else ""
     return ", ".join(
         (
+            *([_counted(len(configuration.services), "service")] if configuration.services else []),
             _counted(sum(sources.values()), "source") + of_kinds,
             _counted(len(configuration.databases), "database"),
             _counted(len(configuration.listen), "listener"),

@@ -12,6 +12,7 @@ from exporter.config import load
 from exporter.databases import open_database
 from exporter.errors import UnknownServiceError, WatchbridgeError
 from exporter.guard import Guard
+from exporter.model import Reading
 from exporter.services.registry import of_row
 from exporter.services.service import configured
 from exporter.store import client_services
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.config import Configuration
-    from exporter.model import Reading
     from exporter.services.service import Service
 
 EXIT_CODES = {"up": 0, "degraded": 0, "down": 1}
@@ -43,6 +43,12 @@ async def checked(config: Path | None, name: str, tell: Callable[[str], None]) -
     """Probe a service once. UnknownServiceError names the nearest one."""
     configuration = load(config)
     service = await _found(configuration, name)
+    return _checked(service, await _reading(configuration, service, tell))
+
+
+async def _reading(configuration: Configuration, service: Service, tell: Callable[[str], None]) -> Reading:
+    if service.problem is not None:
+        return Reading("unknown", service.problem, 0.0, "config")
     clock = SystemClock()
     wire = Wire(clock=clock)
     databases = {word: open_database(word, one) for word, one in configuration.databases.items()}
@@ -54,31 +60,37 @@ async def checked(config: Path | None, name: str, tell: Callable[[str], None]) -
         tell=tell,
     )
     try:
-        reading = await probing.run(service.kind, service.options, parts, service.timeout, service.slow_after)
+        return await probing.run(service.kind, service.options, parts, service.timeout, service.slow_after)
     finally:
         await wire.close()
         for database in databases.values():
             await database.close()
-    return _checked(service, reading)
 
 
 async def _found(configuration: Configuration, name: str) -> Service:
-    known = {f"{one.client}/{word}": (word, one) for word, one in configuration.services.items()}
-    for key, (word, one) in known.items():
-        if name in (word, key):
-            return configured(word, one, 0)
+    """Return the service of a name: those of the store are asked too, since one of another client may have it."""
+    of_file = {f"{one.client}/{word}": configured(word, one, 0) for word, one in configuration.services.items()}
+    if name in of_file:
+        return of_file[name]
+    known = of_file | {service.key: service for service in await _made(configuration)}
+    found = [service for key, service in known.items() if name in (service.name, key)]
+    if len(found) != 1:
+        raise UnknownServiceError.of(name, [service.name for service in known.values()], several=bool(found))
+    return found[0]
+
+
+async def _made(configuration: Configuration) -> list[Service]:
+    """Return the services of the store; none where it was never made, or cannot be asked."""
     try:
         store = await opened(configuration.path)
     except WatchbridgeError:
-        raise UnknownServiceError.of(name, list(configuration.services)) from None
+        return []
     try:
-        made = await client_services.made(store, key_ring(configuration.store))
+        return [of_row(row) for row in await client_services.made(store, key_ring(configuration.store))]
+    except WatchbridgeError:  # an empty database
+        return []
     finally:
         await store.close()
-    for row in made:
-        if name in (row.name, f"{row.client}/{row.name}"):
-            return of_row(row)
-    raise UnknownServiceError.of(name, [*configuration.services, *(row.name for row in made)])
 
 
 def _checked(service: Service, reading: Reading) -> Checked:

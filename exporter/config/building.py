@@ -117,6 +117,8 @@ class Builder:
     def _choice(self, kind: Kind, value: Mapping[str, Any], path: Steps) -> Choice:
         """Return the choice of a kind: its own options and those beside them take their keys of one mapping."""
         word = value[choices.KEY]
+        if (target := choices.target_of(kind, word)) and target[0] not in value:
+            value = {**value, target[0]: target[1]}
         classes = (choices.options_of(kind.family, word), kind.beside)
         # Both are built even when one has a mistake: all are told at once.
         options, beside = self._each((one, value, path) for one in classes)

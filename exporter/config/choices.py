@@ -51,6 +51,15 @@ def options_of(family: str, word: str) -> type | None:
     return options
 
 
+def target_of(kind: Kind, word: str) -> tuple[str, str] | None:
+    """Return the option that names what a kind is about, and what stands in it until a target is named.
+
+    None where the configuration must name it, or where the kind has no such option.
+    """
+    target: tuple[str, str] | None = getattr(_module(kind.family, word), "TARGET", None) if kind.aimed else None
+    return target
+
+
 def schema_of(kind: Kind, word: object) -> Schema:
     """Return what a mapping must be whose `kind` is this word; where there is no such kind, what that says of it.
 
@@ -80,6 +89,8 @@ def _of_word(kind: Kind, word: str) -> Schema:
         schema["required"] = [*schema["required"], *part.get("required", ())]
         if rules := part.get("allOf"):
             schema["allOf"] = [*schema.get("allOf", ()), *rules]
+    if target := target_of(kind, word):
+        schema["required"].remove(target[0])
     text = summary(_module(kind.family, word))
     return schema | {"properties": properties} | ({"description": text} if text else {})
 

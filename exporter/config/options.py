@@ -83,11 +83,13 @@ NO_FACTS: Final = Facts()
 class Kind:
     """Marks a field whose mapping has a key `kind` that names a module of a family, as `Annotated[Choice, Kind(...)]`.
 
-    The other keys are those of the module's `Options`; `beside` is an options class whose keys stand among them.
+    The other keys are those of the module's `Options`; `beside` is an options class whose keys stand among them. Where
+    something else names the target later (`aimed`), the key that the module's `TARGET` names may be left out.
     """
 
     family: str
     beside: type | None = None
+    aimed: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ class Unread:
     def __getattr__(self, name: str) -> NoReturn:
         raise NotReadError(name)
 
+    def __fspath__(self) -> str:
+        raise NotReadError
+
 
 class UnreadMapping(Mapping[str, Any]):
     """A mapping of which not even the names are known: any may be in it."""

@@ -126,7 +126,7 @@ class ModuleTiming:
     )
 
 
-ProbeModule = Annotated[Choice, Kind("probes", ModuleTiming)]
+ProbeModule = Annotated[Choice, Kind("probes", ModuleTiming, aimed=True)]
 """An entry of `probe_modules`: how a target is probed that a request to `/probe` names."""
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from exporter.model import State
     from exporter.store.client_services import ListedService
+    from exporter.store.replicas import Replica
     from exporter.store.service_status import StoredReading
     from exporter.store.store import Store
 
@@ -51,7 +52,7 @@ async def overview(
     for one in await service_states.since(store, chosen, now - length):
         stretches.setdefault(one.service_id, []).append(one)
     latest = await service_status.latest(store, chosen)
-    beats = {one.id: one.heartbeat_at for one in await replicas.known(store)}
+    beats = {one.id: one for one in await replicas.known(store)}
     return [_viewed(one, stretches.get(one.id, ()), latest.get(one.id), beats, now) for one in services]
 
 
@@ -59,21 +60,23 @@ def _viewed(
     service: ListedService,
     stretches: Sequence[service_states.Stretch],
     last: StoredReading | None,
-    beats: Mapping[str, float],
+    beats: Mapping[str, Replica],
     now: float,
 ) -> Overview:
     opened = [one for one in stretches if one.ended_at is None]
     latest = max(opened, key=lambda one: one.began_at, default=None)
-    seen = None if latest is None else beats.get(latest.replica)
+    replica = None if latest is None else beats.get(latest.replica)
+    seen = None if replica is None else min(replica.heartbeat_at, now)
     known = tuple(Stretch(one.state, one.began_at, one.ended_at) for one in stretches)
     if not service.enabled:
-        return Overview(service, "unknown", "it is disabled, or no longer configured", None, last, known, now)
-    if latest is None or seen is None:
+        reason = "it is disabled, or no longer configured"
+        return Overview(service, "unknown", reason, None, last, known, now if seen is None else seen)
+    if latest is None or replica is None or seen is None:
         return Overview(service, "unknown", "it was not watched yet: start Watchbridge", None, last, known, now)
-    if now - seen > DEAD_AFTER:
+    if replica.ended_at is not None or now - seen > DEAD_AFTER:
         reason = "no Watchbridge watches it now: start it, or look at its log"
         return Overview(service, "unknown", reason, None, last, known, seen)
     reason = latest.reason
     if last is not None and last.status == latest.state and last.error_message:
         reason = last.error_message  # the newest words for the same state
-    return Overview(service, latest.state, reason, latest.began_at, last, known, min(seen, now))
+    return Overview(service, latest.state, reason, latest.began_at, last, known, seen)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from exporter import kinds
 from exporter.logs import REDACTION
-from exporter.schedule import Cron
-from exporter.services.service import Service, configured, pace_of
+from exporter.schedule import Cron, Every
+from exporter.services.service import DEFAULT_EVERY, Service, configured, pace_of
 from exporter.store import client_services
 
 if TYPE_CHECKING:
@@ -70,7 +70,12 @@ def of_row(row: StoredService) -> Service:
     """Return the service of a row that the API made: an HTTP probe on a cron pattern."""
     from exporter.probes.http.options import BasicAuth, Options  # noqa: PLC0415 - only where such a service is
 
-    login = None
+    problem, login = row.problem, None
+    pace: Cron | Every = Every(DEFAULT_EVERY)
+    try:
+        pace = Cron.parse(row.cron_schedule or "*/5 * * * *", "UTC")
+    except ValueError as error:  # written by hand, or by another version: it costs this service only
+        problem = problem or f"its cron_schedule cannot be used: {error}; change it"
     if row.username is not None and row.password is not None:
         login = BasicAuth(username=row.username.reveal(), password=row.password)
     return Service(
@@ -79,8 +84,8 @@ def of_row(row: StoredService) -> Service:
         name=row.name,
         kind="http",
         options=Options(url=row.endpoint_url, basic_auth=login, expected_status_code=row.expected_status_code),
-        pace=Cron.parse(row.cron_schedule or "*/5 * * * *", "UTC"),
+        pace=pace,
         timeout=row.timeout_ms / 1000,
         origin="api",
-        problem=row.problem,
+        problem=problem,
     )

@@ -258,7 +258,7 @@ class Watch:
         self._serving.cancel()
         await asyncio.wait({self._serving}, timeout=CLOSE_SECONDS)
         await self.scheduler.drain()
-        if self.board.standings or self._shared:
+        if self.board.standings or self.ledger.waits or self._shared:
             for _ in range(LAST_COMMITS):
                 await self.tick()
                 if self.trouble is not None or not self.ledger.waits:

@@ -12,7 +12,7 @@ import yaml
 
 from exporter.blackbox import known, problems
 from exporter.blackbox.modules import load, read, read_text
-from exporter.blackbox.translation import PLACEHOLDER, UNTIMED
+from exporter.blackbox.translation import UNTIMED
 from exporter.config import Configuration
 from exporter.config.options import Secret
 from exporter.errors import InvalidConfigurationError
@@ -34,7 +34,7 @@ def http(folder, **options):
 
 
 DEFAULT = Http(
-    url=f"https://{PLACEHOLDER}",
+    url="https://target.invalid",
     valid_status_codes=("2xx",),
     follow_redirects=True,
     ip_protocol="ip6",
@@ -48,7 +48,7 @@ def test_the_defaults_are_blackbox_exporters_own(tmp_path):
     assert found.choices["a"].kind == "http"
     assert found.choices["a"].options == DEFAULT
     assert found.choices["a"].beside.timeout == UNTIMED
-    assert found.choices["b"].options == Icmp(address=PLACEHOLDER, ip_protocol="ip6", payload_size=28, ttl=64)
+    assert found.choices["b"].options == Icmp(address="target.invalid", ip_protocol="ip6", payload_size=28, ttl=64)
     assert found.choices["b"].beside.timeout == 1.5
 
 
@@ -211,7 +211,7 @@ def test_tcp_dns_and_icmp_are_carried_over(tmp_path):
     assert name.tls_config == TlsOptions(server_name="dns.example")
     assert name.validate_answer.fail_if_matches_regexp == ("a",)
     assert name.validate_answer.fail_if_none_matches_regexp == ("b",)
-    ping = Icmp(address=PLACEHOLDER, ip_protocol="ip4", payload_size=100, dont_fragment=True, ttl=5)
+    ping = Icmp(address="target.invalid", ip_protocol="ip4", payload_size=100, dont_fragment=True, ttl=5)
     assert found.choices["ping"].options == ping
 
 

@@ -97,7 +97,6 @@ def test_a_printed_file_is_short_and_readable(file):
         "probe_modules:",
         "  ping:",
         "    kind: icmp",
-        "    address: target.invalid",
         "    ip_protocol: ip6",
         "    payload_size: 28",
         "    ttl: 64",

@@ -290,3 +290,18 @@ def test_a_kind_of_another_package_is_one(monkeypatch):
     )
     assert _read("services: {a: {probe: {kind: other, token: t}}}").services["a"].probe.options.token == Secret("t")
     assert "'bare', 'other', 'plain', 'strict'" in _problems("services: {a: {probe: {kind: x}}}")[0]
+
+
+def test_a_module_needs_no_target():
+    """A request to /probe names it: what stands for it leads nowhere, and one that is given is kept."""
+    text = (
+        "probe_modules:\n  a: {kind: http}\n  b: {kind: tcp, address: 'x.example:1'}\n  c: {kind: dns, query: x}\n"
+        "  d: {kind: icmp}\n  e: {kind: tls}\n"
+    )
+    found = config.parse(text, name="f", environ={}).probe_modules
+    assert found["a"].options.url == "https://target.invalid"
+    assert found["b"].options.address == "x.example:1"
+    assert found["c"].options.server == "target.invalid"
+    assert {found[name].options.address for name in "de"} == {"target.invalid", "target.invalid:443"}
+    with pytest.raises(config.InvalidConfigurationError, match="the key 'url' is missing"):
+        config.parse("services: {a: {probe: {kind: http}}}", name="f", environ={})

@@ -60,7 +60,7 @@ def test_probing_and_what_is_remembered_say_what_was_written():
         "http_2xx": ("http", 10.0),
         "tls": ("tls", 5.0),
     }
-    assert found.probe_modules_file == FOLDER / "blackbox.yml"
+    assert found.probe_modules_file == FOLDER / "modules" / "blackbox.yml"
     assert (found.windows[0].services, found.windows[0].duration) == (("web",), 7200.0)
     assert (found.readings.retention, found.readings.states_retention) == (7 * 86400.0, 180 * 86400.0)
     assert found.replica == "replica-1"

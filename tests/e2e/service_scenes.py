@@ -118,7 +118,7 @@ def asked(watchbridge: Watchbridge, *words: str, codes: Sequence[int] = (0,)) ->
 class Scrapes:
     """Scrapes again and again in the background, as long as the block lasts, and notes every counter that falls.
 
-    `urls` names the targets of now; of several the highest value counts. One that does not answer is left out.
+    `urls` names the programs of now; of several the highest value counts. One that does not answer is left out.
     """
 
     def __init__(self, urls: Callable[[], Sequence[str]], every: float = 0.05) -> None:
@@ -146,7 +146,7 @@ class Scrapes:
         found: dict[str, float] = {}
         for url in self._urls():
             with contextlib.suppress(OSError, http.client.HTTPException):
-                status, text = get(url, 5)
+                status, text = get(f"{url.rstrip('/').removesuffix('/metrics')}/metrics", 5)
                 if status != 200:
                     continue
                 self.answered += 1

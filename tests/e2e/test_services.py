@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -40,7 +40,7 @@ from exporter.store.store import Store
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KEY = "0123456789abcdef-0123456789abcde"
+KEY = "q8Vt2mXw9LzR4cYh7NbK1dGs5JfPa3Ue"
 PRELOAD = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
 
@@ -182,6 +182,7 @@ def test_a_reload_adds_changes_and_removes(watchbridge, target: Target, tmp_path
         assert runs(now, "moved") >= runs(text, "moved")
         asked_before = {path: target.requests[path] for path in ("/old", "/removed", "/disabled")}
         until(lambda: runs(metrics(program), "added") >= 3, 15, "three runs of the new one")
+    assert watched.answered > 10
     assert watched.falls == []
     assert {path: target.requests[path] for path in asked_before} == asked_before
     assert target.requests["/hourly"] == 1
@@ -304,14 +305,10 @@ def test_half_of_the_services_hang_and_the_others_are_probed(watchbridge, target
         config = configuration(tmp_path, services, probing={"concurrency": 100})
         program = watchbridge("serve", config=config)
 
-        def every_hung_one_is_known() -> bool:
-            text = metrics(program)
-            return all(state_of == 1 for key, state_of in series(text).items() if _hung_down(key))
+        def found_out() -> bool:
+            return len(re.findall(r'target="hung-\d+",state="down"\} 1\b', metrics(program))) == 300
 
-        def _hung_down(key: str) -> bool:
-            return key.startswith('watchbridge_service_state{client="default",target="hung-') and '"down"' in key
-
-        until(every_hung_one_is_known, 40, "each black hole to be found out")
+        until(found_out, 60, "each black hole to be found out")
         before, began = metrics(program), time.monotonic()
         until(lambda: time.monotonic() - began > 10, 15, "ten seconds")
         after, lasted = metrics(program), time.monotonic() - began
@@ -365,7 +362,7 @@ def test_a_killed_one_leaves_no_command_that_it_times_out(watchbridge, tmp_path:
     script = tmp_path / "hangs"
     script.write_text(f"#!/bin/sh\necho $$ >> {mark}\nsleep 600 & echo $! >> {mark}\nwait\n")
     script.chmod(0o755)
-    probe = {"kind": "command", "argv": [str(script)], "every": "1s", "timeout": "0.5s"}
+    probe = {"kind": "command", "argv": [str(script)], "every": "1s", "timeout": "500ms"}
     program = watchbridge("serve", config=configuration(tmp_path, {"command": {"probe": probe}}))
     wait_state(program, "command", "down")
     until(lambda: runs(metrics(program), "command") >= 3, 15, "three runs")

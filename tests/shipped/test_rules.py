@@ -84,7 +84,7 @@ def test_an_alert_is_tested_to_fire_and_to_be_quiet(rule):
         case
         for path in (ROOT / "rules").glob("*_test.yml")
         for test in yaml.safe_load(path.read_text("utf-8"))["tests"]
-        for case in test["alert_rule_test"]
+        for case in test.get("alert_rule_test", ())
         if case["alertname"] == rule["alert"]
     ]
     fired = [alert["exp_labels"]["severity"] for case in cases for alert in case.get("exp_alerts", [])]

@@ -17,9 +17,22 @@ if TYPE_CHECKING:
     from exporter.probes.dns.exchange import Exchange
     from exporter.probes.dns.messages import Answer
 
-__all__ = ["FAMILIES", "KEEPS_DEADLINE", "SLOW_AFTER", "Options", "RecordChecks", "aimed", "probe", "samples", "target"]
+__all__ = [
+    "FAMILIES",
+    "KEEPS_DEADLINE",
+    "SLOW_AFTER",
+    "TARGET",
+    "Options",
+    "RecordChecks",
+    "aimed",
+    "probe",
+    "samples",
+    "target",
+]
 
 SLOW_AFTER: Final = 2.0
+TARGET: Final = ("server", "target.invalid")
+"""The option that names the target, and what stands in it until a request does (RFC 6761, section 6.4)."""
 KEEPS_DEADLINE: Final = True
 
 PHASES: Final = ("resolve", "connect", "request")

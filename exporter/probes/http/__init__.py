@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from exporter.probes.http.trip import Trip
     from exporter.wire.call import WireError
 
-__all__ = ["FAMILIES", "KEEPS_DEADLINE", "SLOW_AFTER", "Options", "aimed", "probe", "samples", "target"]
+__all__ = ["FAMILIES", "KEEPS_DEADLINE", "SLOW_AFTER", "TARGET", "Options", "aimed", "probe", "samples", "target"]
 
 SLOW_AFTER: Final = 2.0
 """Seconds; S4 of the mission names slow answers as degraded and leaves the number open."""
+TARGET: Final = ("url", "https://target.invalid")
+"""The option that names the target, and what stands in it until a request does (RFC 6761, section 6.4)."""
 KEEPS_DEADLINE: Final = True
 """All that is awaited has the deadline already: nobody need watch over it."""
 

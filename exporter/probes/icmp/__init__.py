@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from exporter.model import ProbeParts, State
 
 SLOW_AFTER: Final = 2.0
+TARGET: Final = ("address", "target.invalid")
+"""The option that names the target, and what stands in it until a request does (RFC 6761, section 6.4)."""
 KEEPS_DEADLINE: Final = True
 
 PHASES: Final = ("resolve", "setup", "rtt")

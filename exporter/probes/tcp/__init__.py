@@ -21,6 +21,7 @@ __all__ = [
     "FAMILIES",
     "KEEPS_DEADLINE",
     "SLOW_AFTER",
+    "TARGET",
     "ExpectLabel",
     "Options",
     "QueryResponse",
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 SLOW_AFTER: Final[float | None] = 2.0
+TARGET: Final = ("address", "target.invalid:1")
+"""The option that names the target, and what stands in it until a request does (RFC 6761, section 6.4)."""
 KEEPS_DEADLINE: Final = True
 FAILED_DUE_TO_BYTES: Final = Family("probe_failed_due_to_bytes", "gauge", "Indicates if probe failed due to bytes")
 FAMILIES: Final[tuple[Family, ...]] = (

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from exporter.model import Cause, Family, ProbeParts, Samples, State
     from exporter.wire.call import Outcome, TlsFacts
 
-__all__ = ["FAMILIES", "KEEPS_DEADLINE", "SLOW_AFTER", "Options", "aimed", "probe", "samples", "target"]
+__all__ = ["FAMILIES", "KEEPS_DEADLINE", "SLOW_AFTER", "TARGET", "Options", "aimed", "probe", "samples", "target"]
 
 SLOW_AFTER: Final[float | None] = 2.0
+TARGET: Final = ("address", "target.invalid:443")
+"""The option that names the target, and what stands in it until a request does (RFC 6761, section 6.4)."""
 KEEPS_DEADLINE: Final = True
 FAMILIES: Final[tuple[Family, ...]] = (*probed.ADDRESS_FAMILIES, *probed.TLS_FAMILIES)
 _DAY: Final = 86_400.0
