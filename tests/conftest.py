@@ -14,7 +14,7 @@ from exporter import logs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["servers.fixtures", "servers.engines"]
+pytest_plugins = ["servers.fixtures", "servers.engines", "servers.stores"]
 
 SERVER_FIXTURES = frozenset(
     {

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 EVERY: Final = 60.0
 """Seconds between two runs where neither `every` nor `schedule` is given: Prometheus' own default interval."""
+TIMEOUT: Final = 5.0
+"""Seconds that a run may take where nothing is said: the service monitor's own default, `timeout_ms` 5000."""
 _DAY: Final = 86_400
 _HOUR: Final = 3_600
 _LONGEST_RATIO: Final = 90
@@ -32,8 +34,11 @@ class Timing:
         None, help="Instead of `every`: a cron pattern of five fields.", example="*/5 * * * *", minimum=1
     )
     timezone: str = option("UTC", help="The time zone of `schedule`.", example="Europe/Bucharest", minimum=1)
-    timeout: Duration = option(
-        Duration(5.0), help="How long a run may take; it may be longer than `every`.", minimum=0.05, maximum=_HOUR
+    timeout: Duration | None = option(
+        None,
+        help="How long a run may take; it may be longer than `every`. Left out: 5s, or `every` where that is shorter.",
+        minimum=0.05,
+        maximum=_HOUR,
     )
     slow_after: Duration | None = option(
         None,
@@ -41,6 +46,13 @@ class Timing:
         minimum=0.001,
         maximum=_HOUR,
     )
+
+    @property
+    def patience(self) -> float:
+        """How long a run may take, in seconds."""
+        if self.timeout is not None:
+            return self.timeout
+        return TIMEOUT if self.schedule is not None else min(TIMEOUT, self.every or EVERY)
 
     def problems(self, configuration: Any) -> Iterator[Told]:
         """Yield what is wrong with the two ways of saying when."""
@@ -57,14 +69,14 @@ class Timing:
         del configuration
         if self.schedule is None:
             every = self.every or EVERY
-            if self.timeout > every:
+            if self.patience > every:
                 yield (
                     ("timeout",),
                     f"is longer than the {every:g} s between two runs, which then never overlap: some are left out",
                 )
             if self.timezone != "UTC":
                 yield ("timezone",), "is used by `schedule` alone: leave it out, or give a schedule"
-        if self.slow_after is not None and self.slow_after >= self.timeout:
+        if self.slow_after is not None and self.slow_after >= self.patience:
             yield ("slow_after",), "is not shorter than `timeout`: no run is ever slow"
 
 

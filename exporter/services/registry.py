@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from exporter import kinds
 from exporter.logs import REDACTION
 from exporter.schedule import Cron, Every
-from exporter.services.service import DEFAULT_EVERY, Service, configured, pace_of
+from exporter.services.options import EVERY
+from exporter.services.service import Service, configured, pace_of
 from exporter.store import client_services
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _for_store(name: str, options: ServiceOptions) -> FileService:
         endpoint=kinds.load("probes", options.probe.kind).target(options.probe.options),
         enabled=options.enabled,
         cron_schedule=pace.pattern if isinstance(pace, Cron) else None,
-        timeout_ms=round(timing.timeout * 1000),
+        timeout_ms=round(timing.patience * 1000),
         expected_status_code=expected,
     )
 
@@ -71,7 +72,7 @@ def of_row(row: StoredService) -> Service:
     from exporter.probes.http.options import BasicAuth, Options  # noqa: PLC0415 - only where such a service is
 
     problem, login = row.problem, None
-    pace: Cron | Every = Every(DEFAULT_EVERY)
+    pace: Cron | Every = Every(EVERY)
     try:
         pace = Cron.parse(row.cron_schedule or "*/5 * * * *", "UTC")
     except ValueError as error:  # written by hand, or by another version: it costs this service only

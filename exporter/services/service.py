@@ -9,14 +9,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from exporter.schedule import Cron, Every
+from exporter.services.options import EVERY
 
 if TYPE_CHECKING:
     from exporter.services.options import ServiceOptions, Timing
 
 STALE_INTERVALS: Final = 3
 """Intervals after which a reading says nothing any more (design 4.3)."""
-DEFAULT_EVERY: Final = 60.0
-"""Seconds between two runs where neither `every` nor `schedule` is given: Prometheus' own default interval."""
 _MINUTE: Final = 60.0
 _PATTERNS: Final = 4096
 """Patterns whose next runs are kept: reading one takes longer than many a probe, and many services share one."""
@@ -94,7 +93,7 @@ def pace_of(timing: Timing) -> Every | Cron:
     """Return when to run by the configuration's keys."""
     if timing.schedule is not None:
         return Cron.parse(timing.schedule, timing.timezone)
-    return Every(timing.every or DEFAULT_EVERY)
+    return Every(timing.every or EVERY)
 
 
 def configured(name: str, options: ServiceOptions, identity: int) -> Service:
@@ -107,7 +106,7 @@ def configured(name: str, options: ServiceOptions, identity: int) -> Service:
         kind=options.probe.kind,
         options=options.probe.options,
         pace=pace_of(timing),
-        timeout=timing.timeout,
+        timeout=timing.patience,
         slow_after=timing.slow_after,
         group=options.group,
         full=options.series == "full",

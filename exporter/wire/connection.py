@@ -11,7 +11,7 @@ from exporter.wire import reasons
 from exporter.wire.call import DONE, Outcome, Send, StartTls, WireError
 from exporter.wire.dialing import Dialing
 from exporter.wire.poller import WRITE
-from exporter.wire.session import CHUNK, Session
+from exporter.wire.session import Session
 
 if TYPE_CHECKING:
     import asyncio
@@ -114,7 +114,7 @@ class Connection(Dialing):
     def _secure(self, context: ssl.SSLContext, server_name: str | None, ended: float, begins: float) -> None:
         self._turn("tls", ended, begins)
         # What follows the handshake must not wait until the peer has confirmed its last part.
-        self._open_socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         name = self.call.host if server_name is None else server_name
         self._session = Session(context, name.partition("%")[0].removesuffix("."))
         self._session.handshake()
@@ -127,7 +127,7 @@ class Connection(Dialing):
             done = session.handshake()
         except WireError:
             with suppress(OSError):  # the alert that tells the peer why
-                self._open_socket().send(session.outgoing())
+                self._socket.send(session.outgoing())
             raise
         if done:
             self._facts = session.facts()
@@ -153,7 +153,7 @@ class Connection(Dialing):
     # The conversation.
 
     def _read(self, now: float) -> None:
-        data = self._pull(CHUNK, reasons.DOING[self._phase])
+        data = self._pull()
         if data is None:
             return
         if self._session is None:

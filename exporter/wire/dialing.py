@@ -51,6 +51,9 @@ class Dialing(Line):
         if address is None:
             self._phase = "resolve"
             self._engine.names.ask(call.host, self.told)
+        elif call.prefer is None:
+            self._addresses = [address]
+            self._connect(now)
         else:
             self._try((address,), now)
 
@@ -76,7 +79,8 @@ class Dialing(Line):
             if not call.allows(guarded(address.host)):
                 self._trouble = self._trouble or reasons.of_guard(address.host)
                 continue
-            self._be_late_at(now + max(LEAST_SECONDS, (self._deadline - now) / (len(addresses) + 1)))
+            if addresses or self._until != self._deadline:
+                self._be_late_at(now + max(LEAST_SECONDS, (self._deadline - now) / (len(addresses) + 1)))
             if call.explain:
                 call.explain(f"connecting to {address.host} port {call.port}")
             self._address, self._phase, self._since = address.host, "connect", now
@@ -97,7 +101,7 @@ class Dialing(Line):
 
     def _connected(self, mask: int, now: float) -> None:
         if mask & ERROR:
-            code = self._open_socket().getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code:
                 self._trouble = reasons.of_connecting(self._aimed(), self.call.port, code)
                 self._next(now)
@@ -108,7 +112,7 @@ class Dialing(Line):
         """Check who answered, then begin TLS or the conversation."""
         call, aimed = self.call, self._address
         try:
-            peer = self._open_socket().getpeername()[0]
+            peer = self._socket.getpeername()[0]
         except OSError:
             raise reasons.of_connecting(self._aimed(), call.port, errno.ECONNRESET) from None
         # 0.0.0.0 and :: lead to this machine, for example: the guard has not been asked about that yet.
@@ -116,7 +120,8 @@ class Dialing(Line):
             self._address = peer = peer.partition("%")[0]
             if peer != aimed and not call.allows(guarded(peer)):
                 raise reasons.of_guard(peer)
-        self._be_late_at(self._deadline)
+        if self._until != self._deadline:
+            self._be_late_at(self._deadline)
         if call.explain:
             call.explain(f"connected to {peer} in {ended - self._since:.3f} s")
         self._opened(ended, begins)

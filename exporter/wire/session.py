@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from exporter.wire import certificates, reasons
 from exporter.wire.call import WireError
+from exporter.wire.line import CHUNK
 
 if TYPE_CHECKING:
     from exporter.wire.call import TlsFacts
-
-CHUNK: Final = 64 * 1024
-"""Bytes that are read at once."""
 
 
 class Session:
