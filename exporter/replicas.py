@@ -8,6 +8,7 @@ changes, by the clock of who looks: replicas whose clocks differ agree all the s
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -32,15 +33,19 @@ class Liveness:
     def __init__(self, own: str) -> None:
         """Take our own name: we live."""
         self._own = own
+        self._looked = -math.inf
         self._seen: dict[str, tuple[float, float]] = {}
 
     def look(self, heartbeats: Mapping[str, float], now: float) -> frozenset[str]:
         """Return the live replicas by the heartbeats that the store holds; `now` is monotonic, in seconds.
 
-        A replica that is seen for the first time counts as live until it has had the time to beat.
+        A replica that is seen for the first time counts as live until it has had the time to beat. So do all of them
+        after a time in which we did not look: where the store was away nobody could beat.
         """
+        known = self._seen if now - self._looked < DEAD_AFTER / 2 else {}
+        self._looked = now
         self._seen = {
-            name: (beat, now) if self._seen.get(name, (None, 0.0))[0] != beat else self._seen[name]
+            name: (beat, now) if known.get(name, (None, 0.0))[0] != beat else known[name]
             for name, beat in heartbeats.items()
         }
         living = {name for name, (_, since) in self._seen.items() if now - since < DEAD_AFTER}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger(__name__)
 
-COALESCE: Final = 0.025
+COALESCE: Final = 0.1
 """Seconds within which runs that are due are begun together: waking up costs more than a probe."""
 LOOK_EVERY: Final = 5.0
 """Seconds between two looks at the clocks when nothing is due."""
@@ -106,11 +106,14 @@ class Scheduler:
 
     async def serve(self) -> None:
         """Begin runs until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
             self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._pause()):
-                    await self._changed.wait()
+            waking = loop.call_later(self._pause(), self._changed.set)
+            try:
+                await self._changed.wait()
+            finally:
+                waking.cancel()
             try:
                 self.begin_due()
             except Exception:  # a loop that ended would stop every probe, and nobody would see why

@@ -18,7 +18,7 @@ from exporter.store import client_services, replicas, service_states, service_st
 from exporter.uptime import WINDOWS, History, Stretch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -51,16 +51,19 @@ class Ledger:
         self._ratios: dict[Labels, float] = {}
         self._ratios_at: float | None = None
 
-    async def take(self, services: Sequence[Service]) -> list[Standing]:
-        """Go on where the owner before us stopped; StoreError when the store does not answer."""
+    async def take(self, services: Sequence[Service], others: Collection[str] = ()) -> list[Standing]:
+        """Go on where the owner before us stopped; StoreError when the store does not answer.
+
+        Services that one of the `others`, who live, still watches are left out: it lets go of them once it sees us.
+        """
         now = max(self._clock.time(), self._floor)
         taken = {service.id for service in services}
         # Where one comes back before its end was committed, the take-over ends what is open.
         self._batch.dropped = [one for one in self._batch.dropped if one.standing.service.id not in taken]
-        standings = await taken_over(self._store, self.replica, services, now)
+        standings = await taken_over(self._store, self.replica, services, now, others)
         for standing in standings:
             self._standings[standing.service.id] = standing
-        await self.recall([service.id for service in services if service.full])
+        await self.recall([standing.service.id for standing in standings if standing.service.full])
         return standings
 
     async def recall(self, identities: Sequence[int]) -> None:
@@ -81,9 +84,9 @@ class Ledger:
             await self.recall([service.id])
 
     def release(self, identity: int, *, ended: bool) -> None:
-        """Keep a service's books no longer; with `ended` nobody does, so its open stretch ends now.
+        """Keep a service's books no longer; with `ended` its open stretch ends now, after which another may take it.
 
-        Else another replica ends it at our last heartbeat: what became of it since is not ours to write.
+        Else another replica has ended it at our last heartbeat: what became of it since is not ours to write.
         """
         standing = self._standings.pop(identity, None)
         self._histories.pop(identity, None)
@@ -93,7 +96,9 @@ class Ledger:
 
     async def lost(self) -> list[int]:
         """Return the services that another replica took over while we could not say that we live."""
-        opened = {one.id for one in await service_states.open_ones(self._store, list(self._standings))}
+        named = {*self._standings, *(one.standing.service.id for one in self._batch.dropped)}
+        opened = {one.id for one in await service_states.open_ones(self._store, named)}
+        self._batch.dropped = [one for one in self._batch.dropped if one.standing.counted.number in opened]
         return [identity for identity, one in self._standings.items() if one.counted.number not in opened]
 
     @property

@@ -2,18 +2,23 @@
 
 What the owner had open ends at its last heartbeat. From there until now nobody looked: a stretch `unknown` of its own.
 Where the last reading still says something, its state goes on from now; else it is unknown until the next one.
+What another living replica has open is not ours yet: it ends that itself, once it has seen us.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sqlalchemy import select
+
 from exporter.model import Reading
 from exporter.services.standing import Counted, Standing
-from exporter.store import replicas, service_states, service_status, service_totals
+from exporter.store import replicas, service_states, service_status, service_totals, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from exporter.model import State
     from exporter.services.service import Service
@@ -24,30 +29,53 @@ CHUNK: Final = 500
 UNSEEN: Final = "Watchbridge did not run"
 
 
-async def taken_over(store: Store, replica: str, services: Sequence[Service], now: float) -> list[Standing]:
-    """Return the standings of services that are ours from `now` on; what was open before is closed in the store."""
-    identities = [service.id for service in services]
-    totals = await service_totals.known(store, identities)
-    opened: dict[int, list[service_states.Stretch]] = {}
-    for one in await service_states.open_ones(store, identities):
-        opened.setdefault(one.service_id, []).append(one)
-    latest = await service_status.latest(store, identities)
-    heartbeats = {one.id: one.heartbeat_at for one in await replicas.known(store)}
-    standings = []
+async def taken_over(
+    store: Store, replica: str, services: Sequence[Service], now: float, others: Collection[str] = ()
+) -> list[Standing]:
+    """Return the standings of services that are ours from `now` on; what was open before is closed in the store.
+
+    Those that one of the `others`, who live, still watches are left out.
+    """
+    standings: list[Standing] = []
     for start in range(0, len(services), CHUNK):
+        standings += await _taken(store, replica, services[start : start + CHUNK], now, others)
+    return standings
+
+
+async def _taken(
+    store: Store, replica: str, services: Sequence[Service], now: float, others: Collection[str]
+) -> list[Standing]:
+    async with store.writing() as connection:
+        opened = await _opened(connection, [service.id for service in services])
+        held = {identity for identity, found in opened.items() if any(one.replica in others for one in found)}
+        identities = [service.id for service in services if service.id not in held]
+        # Read only now: an owner that has ended its stretch has committed all that it counted before.
+        totals = await service_totals.known(store, identities)
+        latest = await service_status.latest(store, identities)
+        heartbeats = {one.id: one.heartbeat_at for one in await replicas.known(store)}
         taking = _Taking(replica, now, heartbeats)
-        chunk = [_resumed(service, latest.get(service.id), now) for service in services[start : start + CHUNK]]
-        for standing in chunk:
+        standings = [_resumed(service, latest.get(service.id), now) for service in services if service.id not in held]
+        for standing in standings:
             standing.counted = _counted(totals.get(standing.service.id))
             taking.take(standing, opened.get(standing.service.id, ()))
-        async with store.writing() as connection:
-            await service_states.closed(connection, taking.closing)
-            numbers = await service_states.opened(connection, taking.opening)
-            await service_totals.added(connection, taking.increments)
-        for standing in chunk:
-            standing.counted.number = numbers[standing.service.id]
-        standings += chunk
+        await service_states.closed(connection, taking.closing)
+        numbers = await service_states.opened(connection, taking.opening)
+        await service_totals.added(connection, taking.increments)
+    for standing in standings:
+        standing.counted.number = numbers[standing.service.id]
     return standings
+
+
+async def _opened(connection: AsyncConnection, identities: Collection[int]) -> dict[int, list[service_states.Stretch]]:
+    """Return what is open of services, which nobody else takes over until the transaction ends."""
+    lock = select(tables.client_services.c.id).where(tables.client_services.c.id.in_(identities))
+    await connection.execute(lock.order_by(tables.client_services.c.id).with_for_update())
+    columns = tables.service_states.c
+    query = select(*(columns[name] for name in service_states.Stretch._fields)).order_by(columns.id)
+    found: dict[int, list[service_states.Stretch]] = {}
+    for row in await connection.execute(query.where(columns.ended_at.is_(None), columns.service_id.in_(identities))):
+        found.setdefault(row.service_id, []).append(service_states.Stretch(*row))
+    return found
 
 
 class _Taking:

@@ -164,6 +164,8 @@ class Watch:
         living = self._living
         if self._shared:
             await self._yield_lost()
+            if not self.board.standings:
+                await self.ledger.commit()  # who begins says that it lives before it asks who else does
             known = await replicas.known(self._store)
             beats = {one.id: one.heartbeat_at for one in known if one.ended_at is None}
             living = self._liveness.look(beats, self._clock.monotonic())
@@ -172,8 +174,9 @@ class Watch:
         self._stale = True  # until all of it is done: where the store fails half-way, the next second begins anew
         services = await self._registry.load()
         self.services = {service.id: service for service in services}
-        await self._settle([one for one in services if owner(one.key, living) == self.ledger.replica])
-        self._living, self._stale = living, False
+        self._living = living
+        # What another still watches becomes ours in one of the next seconds.
+        self._stale = not await self._settle([one for one in services if owner(one.key, living) == self.ledger.replica])
 
     async def _yield_lost(self) -> None:
         """After a time without a commit: take anew what others took over meanwhile, as whoever owns it by now."""
@@ -184,13 +187,13 @@ class Watch:
             self.ledger.release(identity, ended=False)
             self._stale = True
 
-    async def _settle(self, owned: Sequence[Service]) -> None:
-        """Own these services and no others."""
+    async def _settle(self, owned: Sequence[Service]) -> bool:
+        """Own these services and no others; return whether nobody else still watches one of them."""
         now = self._clock.time()
         wanted = {service.id for service in owned}
         for identity in self.board.standings.keys() - wanted:
             self.board.remove(identity)
-            self.ledger.release(identity, ended=identity not in self.services)
+            self.ledger.release(identity, ended=True)
         fresh, changed = [], []
         for service in owned:
             standing = self.board.standings.get(service.id)
@@ -202,9 +205,11 @@ class Watch:
                 changed.append(standing)
         for standing in changed:
             self.board.refresh(standing, now)  # where two exchanged their names, the second took the first's series
-        for standing in await self.ledger.take(fresh) if fresh else ():
+        taken = await self.ledger.take(fresh, self._living - {self.ledger.replica}) if fresh else []
+        for standing in taken:
             self.board.add(standing, now)
-        self.scheduler.adopt(owned)
+        self.scheduler.adopt([one for one in owned if one.id in self.board.standings])
+        return len(taken) == len(fresh)
 
     async def _run(self, service: Service) -> bool:
         """Probe a service once; return whether it timed out."""

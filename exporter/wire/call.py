@@ -25,9 +25,10 @@ class WireError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send these bytes, then go on reading."""
+    """Send these bytes, then go on reading; or do `then`, which is DONE or StartTls, once all of them are sent."""
 
     data: bytes
+    then: Step | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Connection(Dialing):
     """A call and its socket, through its phases. It tells its outcome to the engine once, unless it was given up."""
 
-    __slots__ = ("_facts", "_session", "conversation", "future")
+    __slots__ = ("_facts", "_session", "_then", "conversation", "future")
 
     def __init__(self, call: Call, conversation: Conversation, timeout: float, future: asyncio.Future[Outcome]) -> None:
         super().__init__(call, timeout)
@@ -33,6 +33,7 @@ class Connection(Dialing):
         self.future = future
         self._facts: TlsFacts | None = None
         self._session: Session | None = None
+        self._then: Step | None = None
 
     # What the engine tells. A conversation, a guard or a listener may raise anything: it ends only its own call.
 
@@ -70,7 +71,8 @@ class Connection(Dialing):
             else:
                 if self._unsent and mask & WRITE:
                     self._push(b"")
-                if mask != WRITE:
+                    self._follow(now)
+                if mask != WRITE and not self.over:
                     self._quiet = False
                     self._read(now)
             if not self.over and self._phase != "connect":
@@ -167,6 +169,8 @@ class Connection(Dialing):
             self.conversation.ended()
             self._finish(None, now)
             return
+        if type(self._then) is StartTls:
+            return  # what comes in clear now must never be taken for what TLS protects (CVE-2011-0411)
         if self._phase == "processing":
             self._turn("transfer", now, now)
         self._do(self.conversation.received(data), now)
@@ -174,6 +178,9 @@ class Connection(Dialing):
     def _do(self, step: Step, now: float) -> None:
         if type(step) is Send:
             self._push(step.data if self._session is None else self._session.seal(step.data))
+            if step.then is not None:
+                self._then = step.then
+                self._follow(now)
         elif step is DONE:
             self._finish(None, now)
         elif type(step) is StartTls:
@@ -181,6 +188,12 @@ class Connection(Dialing):
                 raise WireError("unexpected", "TLS was to begin twice on one connection")
             self._explain("starting TLS on the open connection")
             self._secure(step.context, step.server_name, now, self._engine.now())
+
+    def _follow(self, now: float) -> None:
+        """Do what comes after the last bytes that were to be sent; of a broken connection reading tells."""
+        if self._then is not None and not self._unsent and self._broken is None:
+            then, self._then = self._then, None
+            self._do(then, now)
 
     # The end.
 

@@ -25,6 +25,7 @@ class Line:
     """The lower half of a connection. Phases are in seconds, moments in seconds of the engine's clock."""
 
     __slots__ = (
+        "_broken",
         "_deadline",
         "_engine",
         "_fd",
@@ -49,6 +50,7 @@ class Line:
 
     def __init__(self) -> None:
         self.over = False
+        self._broken: OSError | None = None
         self._is_open = False
         self._mask = 0
         self._phase = ""
@@ -143,9 +145,9 @@ class Line:
             sent = self._socket.send(unsent or data)
         except (BlockingIOError, InterruptedError):
             sent = 0
-        except OSError:
+        except OSError as error:
             # The peer may have answered before it closed: reading tells. There is nobody left to send to.
-            self._unsent = None
+            self._unsent, self._broken = None, error
             return
         if unsent:
             del unsent[:sent]
@@ -155,11 +157,15 @@ class Line:
     def _pull(self) -> bytes | None:
         """Return what came, nothing at the end of it; None when nothing came after all."""
         try:
-            return self._socket.recv(CHUNK)
+            data = self._socket.recv(CHUNK)
         except (BlockingIOError, InterruptedError):
             return None
         except OSError as error:
             raise reasons.of_talking(error, reasons.DOING[self._phase]) from None
+        if not data and self._broken is not None:
+            # Sending was told of the reset, so reading is not told again.
+            raise reasons.of_talking(self._broken, reasons.DOING[self._phase])
+        return data
 
     def _hang_up(self) -> None:
         if not self._is_open:

@@ -9,13 +9,13 @@ import re
 import threading
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from servers.programs import HOST, free_port, until
+from servers.programs import HOST, MissingProgramError, free_port, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from servers.program import Program, Watchbridge
 
@@ -115,6 +115,14 @@ def asked(watchbridge: Watchbridge, *words: str, codes: Sequence[int] = (0,)) ->
     return json.loads(done.stdout)
 
 
+def faked(**settings: str) -> dict[str, str]:
+    """Return the environment in which a program has another wall clock, by libfaketime's settings."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    if not found:
+        raise MissingProgramError("libfaketime is not installed: run tests/install-servers, or install it.")
+    return {"LD_PRELOAD": str(found[0]), "FAKETIME_DONT_FAKE_MONOTONIC": "1", **settings}
+
+
 class Scrapes:
     """Scrapes again and again in the background, as long as the block lasts, and notes every counter that falls.
 
@@ -123,6 +131,7 @@ class Scrapes:
 
     def __init__(self, urls: Callable[[], Sequence[str]], every: float = 0.05) -> None:
         self.falls: list[str] = []
+        self.rises: dict[str, float] = {}
         self.highest: dict[str, float] = {}
         self.answered = 0
         self._urls = urls
@@ -157,4 +166,10 @@ class Scrapes:
             before = self.highest.get(key)
             if before is not None and value < before:
                 self.falls.append(f"{key}: {before!r} to {value!r}, scrape {self.answered}")
+            if before is not None:
+                self.rises[key] = max(self.rises.get(key, 0.0), value - before)
             self.highest[key] = value
+
+    def leaps(self, word: str, most: float) -> list[str]:
+        """Return the counters with this in their labels that grew by more than `most` between two scrapes."""
+        return [f"{key}: by {by}" for key, by in self.rises.items() if word in key and by > most]

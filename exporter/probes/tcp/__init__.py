@@ -130,7 +130,7 @@ def _reading(outcome: Outcome, dialogue: Dialogue, steps: int) -> Reading:
         "tls_expiry": outcome.tls.earliest_expiry if outcome.tls else None,
         "facts": facts,
     }
-    if outcome.error is None or (outcome.error.cause == "timeout" and dialogue.is_over):
+    if outcome.error is None:
         return Reading(state="up", reason=_success(outcome, steps), **known)
     cause, reason = _failure(outcome.error, dialogue)
     return Reading(state="down", reason=reason, cause=cause, **known)

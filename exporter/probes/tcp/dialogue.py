@@ -54,7 +54,6 @@ class Dialogue:
         self._told = 0
         self._last: bytes | None = None
         self._reply: bytes | None = None
-        self._then: Step | None = None
         self._is_ended = False
 
     @property
@@ -69,17 +68,14 @@ class Dialogue:
 
     def received(self, data: bytes) -> Step:
         """Take what came."""
-        if self._then is not None:
-            then, self._then = self._then, None
-            return then
         self._lines.feed(data)
         return self._go_on()
 
     def ended(self) -> None:
         """Take that no more will come: an unfinished line counts as one, and what is left to send is not needed."""
         self._is_ended = True
-        step = self._then or self._go_on()
-        if isinstance(step, StartTls) or isinstance(self._then, StartTls):
+        step = self._go_on()
+        if isinstance(step, StartTls) or (isinstance(step, Send) and isinstance(step.then, StartTls)):
             raise WireError("protocol", "the peer ended the connection when TLS was to begin")
         if not self.is_done:
             raise self._ended_early()
@@ -98,11 +94,6 @@ class Dialogue:
         return f"step {self.at + 1} of {len(self._steps)} waits for {wanted}{self._instead()}"
 
     @property
-    def is_over(self) -> bool:
-        """Whether nothing more is awaited: all steps are done, and the last has been sent."""
-        return self.is_done and self.is_open
-
-    @property
     def has_other_answer(self) -> bool:
         """Whether something came in this step that was not what it waits for."""
         return not self.is_done and (self._last is not None or bool(self._lines.tail()))
@@ -119,15 +110,9 @@ class Dialogue:
                 self._explain(f"sending {len(self._reply) + 1} bytes of step {self.at + 1}")
             self._next()
             if step.starttls:
-                return self._after(sent, self._begin_tls())
-        return self._after(sent, DONE)
-
-    def _after(self, sent: bytes, then: Step) -> Step:
-        """Return what sends first: a Send goes on reading, so what follows is done when the peer says something."""
-        if not sent:
-            return then
-        self._then = then
-        return Send(sent)
+                tls = self._begin_tls()
+                return Send(sent, tls) if sent else tls
+        return Send(sent, DONE) if sent else DONE
 
     def _next(self) -> None:
         self.at += 1
