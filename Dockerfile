@@ -9,7 +9,7 @@ COPY . .
 # starting without it takes several times longer; it is never checked against the sources, which cannot change here.
 RUN python -m venv /opt/watchbridge \
  && python -m pip wheel --no-deps --wheel-dir /wheel . \
- && /opt/watchbridge/bin/python -m pip install --no-compile "$(echo /wheel/*.whl)[postgresql,mysql]" \
+ && /opt/watchbridge/bin/python -m pip install --no-compile "$(echo /wheel/*.whl)[postgresql,mysql,dns]" \
  && /opt/watchbridge/bin/python -m pip uninstall --yes pip \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/watchbridge \
  && install -d -o 65532 -g 65532 -m 0700 /data

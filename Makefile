@@ -54,7 +54,7 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.python pyproject.toml
-	$(PIP) install --editable '.[postgresql,mysql]'
+	$(PIP) install --editable '.[postgresql,mysql,dns]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.installed

@@ -102,7 +102,8 @@ class Board:
         if standing is None:
             return None
         transition = standing.note(reading, at)
-        self.refresh(standing, at)
+        if transition is not None or not self._renewed(standing, reading, at):
+            self.refresh(standing, at)
         return transition
 
     def look(self, now: float, in_window: Container[int]) -> list[Transition]:
@@ -127,6 +128,25 @@ class Board:
     def samples(self) -> Samples:
         """Return a copy of all series: they go on changing while they are rendered."""
         return {family: series.copy() for family, series in self._series.items()}
+
+    def _renewed(self, standing: Standing, reading: Reading, at: float) -> bool:
+        """Set only what each run changes, and return whether that was all: most runs find what the last one found."""
+        service, shown = standing.service, self._shown[standing.service.id]
+        if service.full or (reading.tls_expiry is None) == (EXPIRY in shown) or SUCCESS not in shown:
+            return False
+        if (reading.status_code is None) == (CODE in shown):
+            return False
+        labels = (service.client, service.name)
+        series = self._series
+        series[SUCCESS][labels] = float(reading.success)
+        series[DURATION][labels] = reading.duration
+        series[LAST_RUN][labels] = at
+        series[INTERVAL][labels] = service.interval(at)
+        if reading.status_code is not None:
+            series[CODE][labels] = reading.status_code
+        if reading.tls_expiry is not None:
+            series[EXPIRY][labels] = reading.tls_expiry
+        return True
 
     def refresh(self, standing: Standing, now: float) -> None:
         """Set the series of one service anew."""

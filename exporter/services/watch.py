@@ -221,7 +221,7 @@ class Watch:
             reading = await probing.run(service.kind, service.options, self._parts, service.timeout, service.slow_after)
         self._notice_jump()  # else what is noted now would be moved with all that was noted before
         standing = self.board.standings.get(service.id)
-        if standing is None or standing.service != service:
+        if standing is None or (standing.service is not service and standing.service != service):
             return False  # it is somebody else's by now, or another one: what was seen says nothing of it
         at = self._clock.time()
         transition = self.board.note(service.id, reading, at)
@@ -262,7 +262,11 @@ class Watch:
         await asyncio.wait({self._serving}, timeout=CLOSE_SECONDS)
         self._serving.cancel()
         await asyncio.wait({self._serving}, timeout=CLOSE_SECONDS)
-        await self.scheduler.drain()
+        draining = asyncio.create_task(self.scheduler.drain())
+        while not draining.done():
+            await self.tick()  # a replica that were silent for as long as runs may take would be taken for dead
+            await asyncio.wait({draining}, timeout=BEAT)
+        await draining
         if self.board.standings or self.ledger.waits or self._shared:
             for _ in range(LAST_COMMITS):
                 await self.tick()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select, update
 
@@ -31,14 +31,13 @@ class Replica:
 
 async def beat(connection: AsyncConnection, replica: str, started_at: float, at: float) -> None:
     """Note that a replica lives, in the caller's transaction."""
-    statement = upsert(
-        connection.dialect.name,
-        replicas,
-        ("id",),
-        lambda _old, new: {name: new[name] for name in ("started_at", "heartbeat_at", "ended_at")},
-    )
+    statement = upsert(connection.dialect.name, replicas, ("id",), _beaten)
     row = {"id": replica, "started_at": started_at, "heartbeat_at": at, "ended_at": None}
     await connection.execute(statement, [row])
+
+
+def _beaten(_old: Any, new: Any) -> dict[str, Any]:
+    return {name: new[name] for name in ("started_at", "heartbeat_at", "ended_at")}
 
 
 async def known(store: Store) -> list[Replica]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from functools import cache
 from html import escape
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from exporter.web.services import Services, ServiceState, SourceState
 
 STATIC = {"/static/watchbridge.css": "text/css"}
@@ -24,6 +27,7 @@ _STATES = {
 }
 SERVICES = 500
 """Services in the table: a page of ten thousand rows helps nobody."""
+WORST_FIRST = ("down", "degraded", "unknown", "maintenance", "up")
 _REASON_LIMIT = 500
 """Characters of a reason that are shown; the log has all of it."""
 
@@ -44,7 +48,8 @@ class Page:
             version=escape(self._services.version),
             links="\n".join(f'<li><a href="{escape(link)}">{escape(link)}</a></li>' for link in links),
             services=_services(list(self._services.services())),
-            sources=_table(list(self._services.sources())),
+            sources=_sources(list(self._services.sources())),
+            now=_time(self._services.clock.time()),
         )
         return web.Response(text=body, content_type="text/html", charset="utf-8")
 
@@ -60,41 +65,66 @@ class Page:
 
 def _services(services: list[ServiceState]) -> str:
     if not services:
-        return "<p>No service is configured: name some below <code>services</code> of the configuration.</p>"
-    rows = "\n".join(_service(service) for service in services[:SERVICES])
-    more = f"<p>And {len(services) - SERVICES} more: see the metrics.</p>" if len(services) > SERVICES else ""
+        return "<p>No service is probed here: name some below <code>services</code> of the configuration.</p>"
+    places = {state: place for place, state in enumerate(WORST_FIRST)}
+    # What is wrong must be seen first, and is never among those that are left out.
+    ordered = sorted(services, key=lambda one: places.get(one.state, 0))
+    headings = ("Client", "Service", "State", "Since", "Last run", "Why")
+    left = len(ordered) - SERVICES
+    more = f"\n<p>And {left} more: <code>watchbridge services list</code> shows all.</p>" if left > 0 else ""
+    return f"<p>{_counted(services)}</p>\n{_table(headings, [_service(one) for one in ordered[:SERVICES]])}{more}"
+
+
+def _counted(services: list[ServiceState]) -> str:
+    counts = Counter(one.state for one in services)
+    parts = [
+        f'<span class="{state}">{counts[state]} {"in maintenance" if state == "maintenance" else state}</span>'
+        for state in WORST_FIRST
+        if counts[state]
+    ]
+    return f"{len(services)} service{'s' if len(services) > 1 else ''}: {', '.join(parts)}"
+
+
+def _service(service: ServiceState) -> tuple[tuple[str, str], ...]:
     return (
-        '<table>\n<thead><tr><th scope="col">Client</th><th scope="col">Service</th><th scope="col">State</th>'
-        '<th scope="col">Since</th><th scope="col">Last run</th><th scope="col">Why</th></tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody>\n</table>{more}"
+        ("name", escape(service.client)),
+        ("name", escape(service.name)),
+        (f"state {escape(service.state)}", escape(service.state)),
+        ("", _time(service.since)),
+        ("", _time(service.ran_at)),
+        ("", escape(service.reason[:_REASON_LIMIT])),
     )
 
 
-def _service(service: ServiceState) -> str:
-    return (
-        f"<tr><td>{escape(service.client)}</td><td>{escape(service.name)}</td>"
-        f'<td class="{escape(service.state)}">{escape(service.state)}</td><td>{_time(service.since)}</td>'
-        f"<td>{_time(service.ran_at)}</td><td>{escape(service.reason[:_REASON_LIMIT])}</td></tr>"
+def _table(headings: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> str:
+    """Return a table of cells, each with its classes; a narrow window shows a cell's heading (`data-of`) beside it."""
+    head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
+    body = "\n".join(
+        "<tr>" + "".join(_cell(heading, *cell) for heading, cell in zip(headings, row, strict=True)) + "</tr>"
+        for row in rows
     )
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
-def _table(sources: list[SourceState]) -> str:
+def _cell(heading: str, kind: str, text: str) -> str:
+    return f'<td data-of="{heading}" class="{kind}">{text}</td>' if kind else f'<td data-of="{heading}">{text}</td>'
+
+
+def _sources(sources: list[SourceState]) -> str:
     if not sources:
         return "<p>No collector is configured.</p>"
-    rows = "\n".join(_row(source) for source in sources)
-    return (
-        '<table>\n<thead><tr><th scope="col">Collector</th><th scope="col">Source</th><th scope="col">State</th>'
-        f'<th scope="col">Last read</th></tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>'
-    )
+    return _table(("Collector", "Source", "State", "Last read"), [_source(source) for source in sources])
 
 
-def _row(source: SourceState) -> str:
+def _source(source: SourceState) -> tuple[tuple[str, str], ...]:
     mark, word = _STATES[source.success]
     if source.reason is not None:
         word = f"{word}: {source.reason[:_REASON_LIMIT]}"
     return (
-        f"<tr><td>{escape(source.collector)}</td><td>{escape(source.source)}</td>"
-        f'<td class="{mark}">{escape(word)}</td><td>{_time(source.read_at)}</td></tr>'
+        ("name", escape(source.collector)),
+        ("name", escape(source.source)),
+        (mark, escape(word)),
+        ("", _time(source.read_at)),
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TURN_SECONDS: Final = 0.001
 """How long new calls are taken up before what is under way gets its turn: a measured time is late by little more."""
 HAND_SECONDS: Final = 0.005
-"""How long outcomes are gathered while there is other work: waking the program for each of them would cost more."""
+"""How long an outcome waits for others that are under way: waking the program for each of them would cost more."""
 CLOSED: Final = WireError("system", "the connections of probes are closed: the program is ending")
 
 
@@ -41,6 +41,7 @@ class Engine:
         self._calls: deque[Connection] = deque()
         self._errands: deque[Callable[[], None]] = deque()
         self._asleep = False
+        self._will_ring = False
         self._closing = False
         self._hand_at = 0.0
         self._ended: list[Callable[[], None]] = []
@@ -61,9 +62,12 @@ class Engine:
             raise
 
     def submit(self, connection: Connection) -> bool:
-        """Take a call, from any thread; return whether the thread is there for it."""
+        """Take a call, on the loop of its future; return whether the thread is there for it."""
         self._calls.append(connection)
-        self._ring()
+        # Rung when the loop has done what else is due: two threads that run at once only wait for each other.
+        if self._asleep and not self._will_ring:
+            self._will_ring = True
+            connection.future.get_loop().call_soon(self._ring_for_calls)
         return not self._closing
 
     def send(self, errand: Callable[[], None]) -> None:
@@ -85,6 +89,10 @@ class Engine:
     def join(self, seconds: float) -> None:
         """Wait for the end of the thread, from any thread."""
         self._thread.join(seconds)
+
+    def _ring_for_calls(self) -> None:
+        self._will_ring = False
+        self._ring()
 
     def _ring(self) -> None:
         # One ring for a burst: who finds the thread awake, or woken already, need not ring again.
@@ -123,9 +131,11 @@ class Engine:
         for line in self.deadlines.late(now):
             line.late(now)
         self._take_up()
-        if self.finished and (now >= self._hand_at or not events):
-            self._hand_at = now + HAND_SECONDS
-            self._hand_back()
+        if self.finished:
+            self._hand_at = self._hand_at or now + HAND_SECONDS
+            if now >= self._hand_at or not lines:
+                self._hand_at = 0.0
+                self._hand_back()
 
     def _patience(self) -> float | None:
         """Return how long the poll may last; from here on, who has something for the thread rings."""
@@ -133,9 +143,11 @@ class Engine:
         if self._calls or self._errands or self._closing:
             self._asleep = False
             return 0.0
-        wait = self.deadlines.wait(self.now())
+        now = self.now()
+        wait = self.deadlines.wait(now)
         if self.finished:
-            return HAND_SECONDS if wait is None else min(wait, HAND_SECONDS)
+            held = max(0.0, self._hand_at - now)
+            return held if wait is None else min(wait, held)
         return wait
 
     def _listen(self) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from servers.program import Program
+
 SERVICES = 50
 ROUNDS = 5
 DEAD_SECONDS = 0.4
@@ -51,12 +53,11 @@ def test_no_kill_makes_a_counter_fall(seed: int, store: str, watchbridge, target
     with Scrapes(lambda: [url]) as watched:
         for _ in range(ROUNDS):
             counted = runs(metrics(program))
-            until(lambda counted=counted: runs(metrics(program)) >= counted + SERVICES, 15, "runs of each")
-            moment = time.monotonic() + chance.uniform(0.0, 1.5)
-            until(lambda moment=moment: time.monotonic() >= moment, 5, "the moment of the kill")
+            _wait_runs(program, counted + SERVICES)
+            time.sleep(chance.uniform(0.0, 1.5))  # the random moment
             program.kill()
             killed = time.monotonic()
-            until(lambda killed=killed: time.monotonic() >= killed + DEAD_SECONDS, 5, "the time in which it is dead")
+            time.sleep(DEAD_SECONDS)
             dead += time.monotonic() - killed
             program = watchbridge("serve", config=config)
         until(lambda: uptime(metrics(program), "s0").get("unknown", 0.0) >= dead, 15, "the time of the last death")
@@ -76,6 +77,10 @@ def test_no_kill_makes_a_counter_fall(seed: int, store: str, watchbridge, target
     if store.startswith("sqlite"):
         with contextlib.closing(sqlite3.connect(store.removeprefix("sqlite:///"))) as database:
             assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def _wait_runs(program: Program, wanted: float) -> None:
+    until(lambda: runs(metrics(program)) >= wanted, 15, f"{wanted} runs")
 
 
 def _stored(watchbridge) -> int:

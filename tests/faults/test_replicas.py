@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 from e2e.service_scenes import Scrapes, configuration, metrics, ready, series, state, web
-from servers.programs import until
-from servers.target import Target
+from servers.programs import HOST, until
+from servers.target import Target, black_hole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ def target() -> Iterator[Target]:
         yield server
 
 
-@pytest.fixture(params=["postgres", "mariadb"])
+@pytest.fixture(params=["postgres", pytest.param("mariadb", marks=pytest.mark.slow)])
 def shared(request: pytest.FixtureRequest) -> str:
     """Give the URL of an empty shared store."""
     return str(request.getfixturevalue(request.param).create_database())
@@ -58,8 +59,9 @@ class Pair:
         found = {}
         for name, program in self.running.items():
             text = metrics(program)
-            found[name] = {f"s{n}" for n in range(SERVICES) if state(text, f"s{n}")}
-            assert series(text)["watchbridge_replica_owned_services"] == len(found[name])
+            shown = set(re.findall(r'watchbridge_service_state\{client="default",target="([^"]+)"', text))
+            assert series(text)["watchbridge_replica_owned_services"] == len(shown)
+            found[name] = {target for target in shown if not target.startswith("hung")}
         return found
 
 
@@ -102,6 +104,7 @@ def test_each_service_is_probed_by_exactly_one(shared: str, watchbridge, target:
     assert watched.answered > 50
 
 
+@pytest.mark.slow
 def test_one_that_stood_still_takes_back_only_what_is_its_own(
     postgres, watchbridge, target: Target, tmp_path: Path
 ) -> None:
@@ -128,6 +131,32 @@ def test_one_that_stood_still_takes_back_only_what_is_its_own(
     _books_are_right(postgres.execute, pair)
 
 
+@pytest.mark.slow
+def test_one_that_ends_slowly_keeps_its_services_until_then(
+    postgres, watchbridge, target: Target, tmp_path: Path
+) -> None:
+    """While its last runs hang it is not taken for dead: nothing is watched or counted by both."""
+    pair = _pair(watchbridge, postgres.create_database(), target, tmp_path)
+    with black_hole() as hole:
+        slow = web(f"http://{HOST}:{hole}/", probe={"every": "1s", "timeout": "100s"})
+        for config in pair.configs.values():
+            config["services"] = {**config["services"], "hung-1": slow, "hung-2": slow, "hung-3": slow, "hung-4": slow}
+        pair.start("first")
+        until(lambda: _all_up(pair), 10, "all to be up")
+        ending = pair.running["first"]
+        until(lambda: "watchbridge_probes_running 4" in metrics(ending), 10, "the runs that hang")
+        pair.start("second")
+        until(lambda: _shared_out(pair.owned()), 15, "the two to share")
+        with Scrapes(pair.urls) as watched:
+            del pair.running["first"]
+            assert ending.stop(25) == 0
+            until(lambda: len(pair.owned()["second"]) == SERVICES, 6, "the second to own all")
+        assert watched.falls == []
+        assert pair.running["second"].stop(25) == 0
+    _books_are_right(postgres.execute, pair, SERVICES + 4)
+
+
+@pytest.mark.slow
 def test_no_one_is_taken_for_dead_because_the_store_was_away(
     own_postgres, watchbridge, target: Target, tmp_path: Path
 ) -> None:
@@ -165,11 +194,11 @@ def _database(pair: Pair) -> str:
     return str(pair.configs["first"]["store"]).rpartition("/")[2]
 
 
-def _books_are_right(execute, pair: Pair) -> None:
+def _books_are_right(execute, pair: Pair, services: int = SERVICES) -> None:
     """Of each service one stretch is open, none overlaps another, and the totals are the sums of the stretches."""
     database = _database(pair)
     (opened,) = execute("SELECT count(*) FROM service_states WHERE ended_at IS NULL", database)
-    assert opened == (str(SERVICES),)
+    assert opened == (str(services),)
     (overlapping,) = execute(
         "SELECT count(*) FROM service_states one JOIN service_states two USING (service_id)"
         " WHERE one.id < two.id AND one.began_at < two.ended_at - 0.001 AND two.began_at < one.ended_at - 0.001",

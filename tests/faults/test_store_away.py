@@ -37,7 +37,14 @@ class Away:
         return int(float(self.server.execute(query, urlsplit(self.url).path[1:])[0][0]))
 
 
-@pytest.fixture(params=["own_postgres", "own_mariadb", "postgres", "mariadb"], ids=lambda name: name.replace("own_", "stopped "))
+@pytest.fixture(
+    params=[
+        pytest.param("own_postgres", id="stopped postgres"),
+        pytest.param("own_mariadb", id="stopped mariadb", marks=pytest.mark.slow),
+        pytest.param("postgres", id="behind a black hole"),
+        pytest.param("mariadb", id="mariadb behind a black hole", marks=pytest.mark.slow),
+    ]
+)
 def store(request: pytest.FixtureRequest, tcp_proxy) -> Away:
     """Give a store that is stopped like a crash, or that sits behind a network that swallows every packet."""
     server = request.getfixturevalue(request.param)
@@ -95,8 +102,8 @@ def test_nothing_is_lost_while_the_store_is_away(store: Away, watchbridge, targe
     assert seen == ["up", "degraded", "down", "up"]
 
 
-def test_it_starts_without_probing_until_the_store_is_there(own_postgres, watchbridge, target: Target, tmp_path) -> None:
-    """A store that is down at the start is a sentence and the exit status 3: nothing is probed that nobody remembers."""
+def test_it_does_not_start_without_its_store(own_postgres, watchbridge, target: Target, tmp_path: Path) -> None:
+    """A store that is down at the start is a sentence and the exit status 3; nothing is probed."""
     server = own_postgres()
     url = server.create_database()
     server.stop()

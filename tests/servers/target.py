@@ -85,7 +85,7 @@ class _Server(ThreadingHTTPServer):
 
 def _handler(target: Target) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the name of http.server
+        def do_GET(self) -> None:
             target.note(self.path, self.headers.get("Authorization"))
             status, body = target.status, target.body
             self.send_response(status)

@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 import aiohttp
 import pytest
 
-from exporter.web.services import SourceState
+from exporter.web.page import SERVICES
+from exporter.web.services import ServiceState, SourceState
 
 _VOID = {"meta", "link"}
 
@@ -33,6 +34,12 @@ async def read_page(url):
         assert response.status == 200
         assert response.headers["Content-Type"] == "text/html; charset=utf-8"
         return await response.text()
+
+
+def rows(text):
+    """Return the cells of each row of the page's tables, as people read them."""
+    found = re.findall(r"<tr>(<td.*?)</tr>", text)
+    return [[re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)] for row in found]
 
 
 async def test_the_page_is_whole_html_and_every_link_of_it_is_answered(serve):
@@ -76,8 +83,7 @@ async def test_the_page_is_whole_html_and_every_link_of_it_is_answered(serve):
 async def test_the_page_tells_how_each_source_is_and_when_it_was_read(serve, services, state, words, read):
     services.listed = (SourceState("packages", "npm", **state),)
     (url,) = await serve()
-    text = re.sub(r"</?time[^>]*>", "", await read_page(url))
-    assert re.search(rf"<td>packages</td><td>npm</td>\s*<td class=\"\w+\">{words}</td><td>{read}</td>", text)
+    assert rows(await read_page(url)) == [["packages", "npm", words, read]]
 
 
 async def test_times_can_be_read_by_machines(serve, services):
@@ -88,7 +94,9 @@ async def test_times_can_be_read_by_machines(serve, services):
 
 async def test_the_page_says_what_this_is(serve):
     (url,) = await serve()
-    assert "shows all of it to Prometheus as\nmetrics" in await read_page(url)
+    text = await read_page(url)
+    assert "shows all of it to Prometheus as\nmetrics" in text
+    assert re.search(r'how things were at <time datetime="20\d\d-[-\dT:]+Z">', text)
 
 
 async def test_a_reason_is_text_and_bounded(serve, services):
@@ -112,6 +120,48 @@ async def test_without_sources_the_page_says_so(serve, services):
     services.listed = ()
     (url,) = await serve()
     assert "No collector is configured." in await read_page(url)
+
+
+async def test_what_is_wrong_with_services_stands_first(serve, services):
+    states = ("up", "maintenance", "unknown", "degraded", "down", "up")
+    services.listed = ()
+    services.watched = tuple(
+        ServiceState("acme", f"{state}-{n}", state, 1705307400.0, f"it is {state}") for n, state in enumerate(states)
+    )
+    (url,) = await serve()
+    text = await read_page(url)
+    summary = "6 services: 1 down, 1 degraded, 1 unknown, 1 in maintenance, 2 up"
+    assert summary in re.sub(r"</?span[^>]*>", "", text)
+    assert [row[1] for row in rows(text)] == ["down-4", "degraded-3", "unknown-2", "maintenance-1", "up-0", "up-5"]
+    assert rows(text)[0] == ["acme", "down-4", "down", "2024-01-15 08:30:00 UTC", "never", "it is down"]
+
+
+async def test_of_very_many_services_the_worst_are_shown_and_the_rest_are_counted(serve, services):
+    services.listed = ()
+    services.watched = tuple(
+        ServiceState("acme", f"s{n}", "down" if n == SERVICES + 6 else "up", 0.0, "") for n in range(SERVICES + 7)
+    )
+    (url,) = await serve()
+    text = await read_page(url)
+    assert len(rows(text)) == SERVICES
+    assert rows(text)[0][1] == f"s{SERVICES + 6}"
+    assert "And 7 more: <code>watchbridge services list</code> shows all." in text
+
+
+async def test_without_services_the_page_says_what_to_do(serve, services):
+    services.watched = ()
+    (url,) = await serve()
+    assert "No service is probed here: name some below" in await read_page(url)
+
+
+async def test_every_cell_names_its_heading_for_windows_too_narrow_for_columns(serve, services):
+    services.listed = ()
+    services.watched = (ServiceState("acme", "web", "up", 0.0, ""),)
+    (url,) = await serve()
+    headings = re.findall(r'<td data-of="([^"]+)"', await read_page(url))
+    assert headings == ["Client", "Service", "State", "Since", "Last run", "Why"]
+    async with aiohttp.request("GET", f"{url}/static/watchbridge.css") as response:
+        assert "content: attr(data-of)" in await response.text()
 
 
 async def test_the_style_follows_the_reader_and_fetches_nothing(serve):

@@ -103,8 +103,9 @@ def _answered(options: Options, plan: Plan, trip: Trip, head: Head, explain: Cal
 
 def _reading(trip: Trip, verdict: Verdict, reason: str, *, by_regex: bool = False) -> Reading:
     exchange, outcome, head = trip.exchange, trip.outcome, trip.exchange.head
-    facts = Facts(redirects=trip.redirects, address=outcome.address, tls=outcome.tls)
-    if head is not None:
+    if head is None:
+        facts = Facts(redirects=trip.redirects, address=outcome.address, tls=outcome.tls)
+    else:
         facts = Facts(
             version=head.version,
             content_length=exchange.length,

@@ -1,0 +1,331 @@
+"""`watchbridge services` as its users start it: beside a store that a server has filled, or none has."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from exporter.cli import tables
+from exporter.store import client_services, clients, replicas, service_editing, service_states, service_status
+from exporter.store.client_services import FileService
+from exporter.store.credentials import KeyRing
+from exporter.store.options import StoreOptions
+from exporter.store.service_states import Stretch
+from exporter.store.service_status import StoredReading
+from exporter.store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+KEY = "q8Vt2mXw9LzR4cYh7NbK1dGs5JfPa3Ue"
+HOUR = 3600.0
+
+
+def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHBRIDGE_", "ENCRYPTION_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "exporter", "services", *words],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+        env=kept | {"TZ": "UTC", "PYTHONIOENCODING": "utf-8"} | environment,
+    )
+
+
+def printed(*words: str, **environment: str) -> Any:
+    """Return what a command prints as JSON."""
+    done = run(*words, "--output", "json", **environment)
+    assert done.returncode in {0, 1}, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def target() -> Iterator[socket.socket]:
+    """Give a TCP port that takes connections."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+@pytest.fixture
+def config(tmp_path: Path, target: socket.socket) -> Path:
+    """Give a configuration of an up and a down service, and the place of its store, which is not there yet."""
+    path = tmp_path / "watchbridge.yml"
+    path.write_text(
+        f"""
+store: sqlite:///{tmp_path}/data/watchbridge.db
+services:
+  web: {{client: acme, probe: {{kind: tcp, address: "127.0.0.1:{target.getsockname()[1]}"}}}}
+  gone: {{probe: {{kind: tcp, address: "127.0.0.1:1"}}}}
+  odd: {{probe: {{kind: sql, database: lost, query: SELECT 1}}}}
+databases: {{lost: {{url: "sqlite:///{tmp_path}/no/such.db"}}}}
+""",
+        encoding="utf-8",
+    )
+    return path
+
+
+def filled(path: Path, *, seen: float = 0.0, ended: bool = False) -> None:
+    """Fill the store as a server does that has watched for an hour, `seen` seconds ago for the last time."""
+
+    async def fill() -> None:
+        options = StoreOptions.from_scalar(f"sqlite:///{path.parent}/data/watchbridge.db")
+        store = await Store.open(options, time, exclusive=True)
+        try:
+            await write(store)
+        finally:
+            await store.close()
+
+    async def write(store: Store) -> None:
+        now = time.time() - seen
+        named = {"web": "acme", "gone": "default", "odd": "default"}
+        rows = [
+            FileService(
+                client, name, f"{name}:1", enabled=True, cron_schedule=None, timeout_ms=5000, expected_status_code=None
+            )
+            for name, client in named.items()
+        ]
+        ids = {name: number for (_, name), number in (await client_services.registered(store, rows)).items()}
+        other = (await clients.create(store, "other")).id
+        keys = KeyRing.parse(KEY)
+        for name in ("web", "login"):
+            await service_editing.create(
+                store,
+                keys,
+                {
+                    "client_id": other,
+                    "name": name,
+                    "endpoint_url": "http://127.0.0.1:1/",
+                    "basic_auth_username": "ann",
+                    "basic_auth_password": "s3cret",
+                },
+            )
+        stretches = [
+            Stretch(ids["web"], "down", "refused", now - HOUR, "me", now - HOUR / 2),
+            Stretch(ids["web"], "up", "connected", now - HOUR / 2, "me"),
+            Stretch(ids["gone"], "down", "refused\x1b[31m", now - HOUR, "me"),
+        ]
+        readings = [
+            StoredReading(ids["web"], "down", now - HOUR / 2 - 60, None, 3.14, "it was refused", "refused"),
+            StoredReading(ids["web"], "up", now - 20, None, 1.25),
+            StoredReading(ids["gone"], "down", now - 10, None, 0.5, 'refused \x1b[31m now, "quoted"', "refused"),
+        ]
+        async with store.writing() as connection:
+            await service_states.opened(connection, stretches)
+            await service_status.add(connection, readings)
+            await replicas.beat(connection, "me", now - HOUR, now)
+        if ended:
+            await replicas.ended(store, "me", now)
+
+    asyncio.run(fill())
+
+
+def by_name(rows: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    return {f"{row['client']}/{row['service']}": row for row in rows}
+
+
+def test_the_list_tells_state_uptime_and_why(config: Path) -> None:
+    """As JSON, CSV and a table; 1 says that one is down, and nothing in a reason steers the terminal."""
+    filled(config)
+    done = run("list", "--config", str(config), "--output", "json")
+    assert (done.returncode, done.stderr) == (1, "")
+    rows = by_name(json.loads(done.stdout))
+    assert set(rows) == {"acme/web", "default/gone", "default/odd", "other/web", "other/login"}
+    web = rows["acme/web"]
+    assert (web["state"], web["reason"], web["response_time_ms"]) == ("up", "connected", 1.2)
+    assert web["uptime_24h"] == pytest.approx(0.5, abs=0.01)
+    assert rows["default/gone"]["state"] == "down"
+    assert rows["default/gone"]["reason"] == 'refused \x1b[31m now, "quoted"'
+    assert (rows["default/odd"]["state"], rows["default/odd"]["since"]) == ("unknown", None)
+    read = list(csv.DictReader(io.StringIO(run("list", "--config", str(config), "--output", "csv").stdout)))
+    assert {row["service"]: row["state"] for row in read if row["client"] != "other"} == {
+        "web": "up", "gone": "down", "odd": "unknown",
+    }  # fmt: skip
+    assert [row["reason"] for row in read if row["service"] == "gone"] == ['refused \x1b[31m now, "quoted"']
+    table = run("list", "--config", str(config))
+    assert table.returncode == 1
+    assert "\x1b" not in table.stdout
+    lines = table.stdout.splitlines()
+    assert lines[0].split()[:3] == ["Client", "Service", "State"]
+    assert len(lines) == 6
+    assert "50.000 %" in next(line for line in lines if line.startswith("acme"))
+
+
+@pytest.mark.parametrize(
+    ("words", "names", "status"),
+    [
+        pytest.param(("web",), None, 2, id="one name of two clients"),
+        pytest.param(("acme/web",), ["acme/web"], 0, id="with its client"),
+        pytest.param(("other/web", "gone"), ["default/gone", "other/web"], 1, id="two"),
+        pytest.param(("--client", "other"), ["other/login", "other/web"], 0, id="of a client"),
+        pytest.param(("--state", "down"), ["default/gone"], 1, id="in a state"),
+        pytest.param(("--state", "degraded"), [], 0, id="none in a state"),
+        pytest.param(("gonne",), None, 2, id="a name mistyped"),
+        pytest.param(("--state", "sideways"), None, 2, id="a state that is none"),
+    ],
+)
+def test_the_list_can_be_narrowed(config: Path, words: tuple[str, ...], names: list[str] | None, status: int) -> None:
+    filled(config)
+    done = run("list", *words, "--config", str(config), "--output", "json")
+    assert done.returncode == status
+    if names is None:
+        assert done.stdout == ""
+        assert "Traceback" not in done.stderr
+        if words == ("web",):
+            assert "several clients: write CLIENT/NAME" in done.stderr
+        if words == ("gonne",):
+            assert "did you mean 'gone'?" in done.stderr
+    else:
+        assert sorted(by_name(json.loads(done.stdout))) == names
+
+
+@pytest.mark.parametrize(
+    ("seen", "ended"), [pytest.param(60.0, False, id="killed"), pytest.param(1.0, True, id="ended well")]
+)
+def test_without_a_running_server_the_state_is_unknown_and_the_history_there(
+    config: Path,
+    seen: float,
+    ended: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    filled(config, seen=seen, ended=ended)
+    (row,) = printed("list", "acme/web", "--config", str(config))
+    assert (row["state"], row["since"]) == ("unknown", None)
+    assert row["reason"] == "no Watchbridge watches it now: start it, or look at its log"
+    assert row["uptime_24h"] == pytest.approx(0.5, abs=0.01)
+    assert len(printed("history", "acme/web", "--config", str(config))) == 2
+
+
+def test_show_tells_all_of_one(config: Path) -> None:
+    filled(config)
+    shown = printed("show", "acme/web", "--config", str(config))
+    assert (shown["kind_of_entry"], shown["enabled"], shown["endpoint"]) == ("configuration file", True, "web:1")
+    assert {f"uptime_{window}" for window in ("1h", "24h", "7d", "30d", "90d")} <= set(shown)
+    other = printed("show", "other/login", "--config", str(config))
+    assert other["kind_of_entry"] == "API"
+    table = run("show", "acme/web", "--config", str(config))
+    assert table.returncode == 0
+    assert "configuration file" in table.stdout
+    assert "s3cret" not in json.dumps(other) + table.stdout
+
+
+def test_history_tells_readings_and_stretches_the_newest_first(config: Path) -> None:
+    filled(config)
+    readings = printed("history", "acme/web", "--config", str(config))
+    assert [row["state"] for row in readings] == ["up", "down"]
+    assert (readings[1]["reason"], readings[1]["cause"], readings[1]["response_time_ms"]) == (
+        "it was refused", "refused", 3.1,
+    )  # fmt: skip
+    assert len(printed("history", "acme/web", "--limit", "1", "--config", str(config))) == 1
+    stretches = printed("history", "acme/web", "--stretches", "--config", str(config))
+    assert [(row["state"], row["ended_at"] is None) for row in stretches] == [("up", True), ("down", False)]
+    assert stretches[1]["seconds"] == pytest.approx(1800, abs=1)
+    assert "30m" in run("history", "acme/web", "--stretches", "--config", str(config)).stdout
+    none = run("history", "odd", "--config", str(config))
+    assert (none.returncode, none.stdout) == (0, "Nothing in that time.\n")
+    assert run("history", "acme/web", "--since", "yesterday", "--config", str(config)).returncode == 2
+
+
+@pytest.mark.parametrize("words", [("list",), ("show", "web"), ("history", "web")], ids=" ".join)
+def test_without_a_store_the_commands_say_so(config: Path, words: tuple[str, ...]) -> None:
+    """3: could not reach what it needs; and looking makes no store."""
+    done = run(*words, "--config", str(config))
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert "there is no such file" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (config.parent / "data").exists()
+
+
+def test_an_empty_store_has_no_service(tmp_path: Path) -> None:
+    path = tmp_path / "watchbridge.yml"
+    path.write_text(f"store: sqlite:///{tmp_path}/data/watchbridge.db\n", encoding="utf-8")
+    options = StoreOptions.from_scalar(f"sqlite:///{tmp_path}/data/watchbridge.db")
+
+    async def make() -> None:
+        await (await Store.open(options, time, exclusive=True)).close()
+
+    asyncio.run(make())
+    done = run("list", "--config", str(path))
+    assert (done.returncode, done.stdout) == (0, "No service.\n")
+    assert printed("list", "--config", str(path)) == []
+    assert run("show", "web", "--config", str(path)).returncode == 2
+
+
+def test_check_probes_now_and_explains_on_the_side(config: Path) -> None:
+    """0 up, 1 down, 3 the probe itself could not run; no store is needed, and data stands alone on standard output."""
+    up = run("check", "web", "--config", str(config), "--output", "json")
+    assert up.returncode == 0
+    row = json.loads(up.stdout)
+    assert (row["client"], row["service"], row["kind"], row["state"], row["cause"]) == (
+        "acme", "web", "tcp", "up", None,
+    )  # fmt: skip
+    assert up.stderr.count("\n") >= 1
+    assert run("check", "acme/web", "--config", str(config)).returncode == 0
+    down = run("check", "gone", "--config", str(config))
+    assert down.returncode == 1
+    assert "gone is down: " in down.stdout
+    odd = run("check", "odd", "--config", str(config))
+    assert odd.returncode in {1, 3}
+    (row,) = csv.DictReader(io.StringIO(run("check", "web", "--config", str(config), "--output", "csv").stdout))
+    assert set(json.loads(row["phases_ms"])) >= {"connect"}
+    unknown = run("check", "wep", "--config", str(config))
+    assert unknown.returncode == 2
+    assert "did you mean 'web'?" in unknown.stderr
+    assert not (config.parent / "data").exists()
+
+
+def test_check_asks_the_store_too(config: Path) -> None:
+    """A name of several clients is told apart; credentials that cannot be read are said, not left out."""
+    filled(config)
+    both = run("check", "web", "--config", str(config))
+    assert both.returncode == 2
+    assert "several clients: write CLIENT/NAME" in both.stderr
+    assert run("check", "acme/web", "--config", str(config)).returncode == 0
+    assert run("check", "other/login", "--config", str(config), ENCRYPTION_KEY=KEY).returncode == 1
+    unread = run("check", "other/login", "--config", str(config), "--output", "json")
+    assert unread.returncode == 3
+    assert (json.loads(unread.stdout)["state"], json.loads(unread.stdout)["cause"]) == ("unknown", "config")
+    assert "s3cret" not in unread.stdout + unread.stderr
+
+
+@pytest.mark.parametrize("words", [("list",), ("check", "web")], ids=" ".join)
+def test_a_bad_configuration_is_a_usage_error(tmp_path: Path, words: tuple[str, ...]) -> None:
+    path = tmp_path / "bad.yml"
+    path.write_text("services: {web: {probe: {kind: tpc}}}\n", encoding="utf-8")
+    done = run(*words, "--config", str(path))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(1.0, "100 %"), (0.999999, "99.999 %"), (0.5, "50.000 %"), (0.0, "0.000 %"), (None, "-")],
+)
+def test_a_share_is_never_rounded_up_to_all(share: float | None, text: str) -> None:
+    assert tables.percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0s"), (59.9, "59s"), (60.0, "1m"), (3661.0, "1h 1m"), (86_400.0, "1d"), (90_061.0, "1d 1h")],
+)
+def test_a_time_span_is_in_two_units(seconds: float, text: str) -> None:
+    assert tables.duration(seconds) == text
+
+
+def test_a_table_is_aligned_also_with_wide_letters() -> None:
+    lines = tables.table(("A", "B"), [("日本", "x"), ("long name", "y\x07")]).splitlines()
+    assert lines[1].index("x") == lines[0].index("B") - 2
+    assert "\x07" not in lines[2]
