@@ -21,6 +21,8 @@ _OCTET_STRING: Final = 0x04
 _BMP_STRING: Final = 0x1E
 _UNIVERSAL_STRING: Final = 0x1C
 _SUBJECT_ALTERNATIVE_NAME: Final = bytes.fromhex("551d11")
+# A UUID below 2.25 (X.667) is the largest in use; without a bound a number of 50 KB takes a second to be put together.
+_LARGEST_ARC: Final = 2**128 - 1
 # RFC 5280 A.1, in the order in which Go's pkix.Name prints them; the rest follows by number.
 _KNOWN: Final = {
     bytes.fromhex("550405"): "SERIALNUMBER",
@@ -122,6 +124,8 @@ def _number(octets: bytes) -> str:
     arcs, value = [], 0
     for octet in octets:
         value = value << 7 | octet & 0x7F
+        if value > _LARGEST_ARC:
+            raise ValueError("no certificate: a number in a name is too large")
         if not octet & 0x80:
             arcs.append(value)
             value = 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from exporter import certificates
 from exporter.labels import encodable
 from exporter.model import Family
+from exporter.wire.certificates import LARGE
 
 if TYPE_CHECKING:
     from exporter.model import Labels, Samples
@@ -96,8 +97,13 @@ def cipher_name(name: str) -> str:
     return name
 
 
-@lru_cache(maxsize=1024)
 def _chain_labels(der: bytes) -> Labels | None:
+    # A server may show another certificate of 100 KiB each time: those are not kept.
+    return _labels_of(der) if len(der) < LARGE else _labels_of.__wrapped__(der)
+
+
+@lru_cache(maxsize=1024)
+def _labels_of(der: bytes) -> Labels | None:
     try:
         own = certificates.read(der)
     except ValueError:

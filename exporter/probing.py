@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter import kinds
 from exporter.errors import UnknownKindError
+from exporter.labels import encodable
+from exporter.logs import REDACTION
 from exporter.model import Reading
 from exporter.verdict import slowed
 
@@ -24,6 +26,8 @@ log: Final = logging.getLogger(__name__)
 GRACE: Final = 1.0
 """Seconds after its timeout at which a kind that did not keep it is cancelled."""
 
+_LONGEST_REASON: Final = 2000
+"""Characters of a reason that are kept: it is logged, stored and shown."""
 _TOLD_AT_MOST: Final = 100
 _told: Final[set[tuple[str, str]]] = set()
 
@@ -72,11 +76,29 @@ async def run(word: str, options: Any, parts: ProbeParts, timeout: float, slow_a
             reading = await _in_time(module, options, parts, timeout)
         if not isinstance(reading, Reading):
             return _unexpected(word, TypeError(f"a {type(reading).__name__} instead of a Reading"))
-        return slowed(reading, module.SLOW_AFTER if slow_after is None else slow_after)
+        return slowed(_shown(reading), module.SLOW_AFTER if slow_after is None else slow_after)
     except UnknownKindError as error:
         return Reading("unknown", str(error), 0.0, "config")
     except Exception as error:  # noqa: BLE001 - a third party's kind may raise anything, and one service must not stop the rest
         return _unexpected(word, error)
+
+
+def _shown(reading: Reading) -> Reading:
+    """Return the reading as everybody may see it.
+
+    What a peer says is in it, and a peer may say anything: what we sent it, a text that no store takes. Without one it
+    is as the kind made it, which is most of them.
+    """
+    if reading.state == "up" and not reading.components:
+        return reading
+    reason = REDACTION.apply(encodable(reading.reason[:_LONGEST_REASON]))
+    components = tuple(
+        one if (name := REDACTION.apply(one.name)) == one.name else replace(one, name=name)
+        for one in reading.components
+    )
+    if reason == reading.reason and components == reading.components:
+        return reading
+    return replace(reading, reason=reason, components=components)
 
 
 async def _in_time(module: ModuleType, options: Any, parts: ProbeParts, timeout: float) -> Any:

@@ -34,10 +34,10 @@ class Liveness:
         """Take our own name: we live."""
         self._own = own
         self._looked = -math.inf
-        self._seen: dict[str, tuple[float, float]] = {}
+        self._seen: dict[str, tuple[object, float]] = {}
 
-    def look(self, heartbeats: Mapping[str, float], now: float) -> frozenset[str]:
-        """Return the live replicas by the heartbeats that the store holds; `now` is monotonic, in seconds.
+    def look(self, heartbeats: Mapping[str, object], now: float) -> frozenset[str]:
+        """Return the live replicas by what changes with each heartbeat; `now` is monotonic, in seconds.
 
         A replica that is seen for the first time counts as live until it has had the time to beat. So do all of them
         after a time in which we did not look: where the store was away nobody could beat.

@@ -107,3 +107,29 @@ def test_a_damaged_certificate_is_a_value_error_at_worst(data):
     for damaged in (bytes(der_bytes[: data.draw(st.integers(0, len(der_bytes)))]), bytes(der_bytes)):
         with contextlib.suppress(ValueError):
             certificates.read(damaged)
+
+
+def test_a_number_without_end_is_refused_at_once():
+    """A kind of attribute that a UUID names is shown; one of 10,000 digits is no certificate, and costs no time."""
+    uuid = "2.25.340282366920938463463374607431768211375"
+    octets = bytes.fromhex("6983ffffffffffffffffffffffffffffffffff2f")
+    data = der([(NameOID.COMMON_NAME, "a"), (NameOID.EMAIL_ADDRESS, "a@b")])
+    email = bytes.fromhex("2a864886f70d010901")
+    assert certificates._number(octets) == uuid
+    with pytest.raises(ValueError, match="too large"):
+        certificates._number(b"\x2a" + b"\xff" * 50_000 + b"\x01")
+    with pytest.raises(ValueError, match="too large"):
+        certificates.read(_replaced(data, email, b"\x2a" + b"\xff" * 40 + b"\x01"))
+
+
+def _replaced(der_bytes: bytes, old: bytes, new: bytes) -> bytes:
+    """Return DER with an object identifier in the place of another, and the lengths around it set anew."""
+    if der_bytes[2:] == old and der_bytes[0] == 0x06:
+        return bytes([0x06, len(new)]) + new
+    tag, start = der_bytes[0], 2 + (der_bytes[1] & 0x7F if der_bytes[1] & 0x80 else 0)
+    if not tag & 0x20:
+        return der_bytes
+    inner = b"".join(_replaced(each.whole, old, new) for each in certificates._elements(der_bytes[start:]))
+    length = len(inner)
+    head = bytes([length]) if length < 0x80 else b"\x82" + length.to_bytes(2, "big")
+    return bytes([tag]) + head + inner

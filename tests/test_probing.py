@@ -11,7 +11,8 @@ import pytest
 
 from exporter import kinds, probing
 from exporter.clock import SystemClock
-from exporter.model import Family, Reading
+from exporter.logs import REDACTION
+from exporter.model import Component, Family, Reading
 
 UP = Reading("up", "fine", 0.5)
 SHOWN = Family("probe_made_up", "gauge", "A family of a made-up kind")
@@ -171,3 +172,18 @@ def test_samples_that_cannot_be_made_are_none(installed):
     assert probing.samples("made-up", UP) == {SHOWN: {(): 0.5}}
     kind.samples = SimpleNamespace()
     assert probing.samples("made-up", UP) == {}
+
+
+async def test_what_a_peer_says_holds_no_secret_and_nothing_that_breaks_a_store(installed, parts):
+    """A peer may send back what it was sent, and a kind of somebody else may take over any text."""
+    said = "the body says hunter2-hunter2\x00\ud800" + "x" * 10_000
+    components = (Component("Bearer hunter2-hunter2", "down"), Component("db", "up"))
+    installed(Kind(Reading("down", said, 0.1, "health", components=components)))
+    REDACTION.learn({"hunter2-hunter2"}, "this test")
+    try:
+        reading = await probing.run("made-up", {}, parts, 1.0)
+    finally:
+        REDACTION.learn((), "this test")
+    assert reading.reason.startswith("the body says <secret>\ufffd\ufffdxxx")
+    assert len(reading.reason) <= 2000
+    assert reading.components == (Component("Bearer <secret>", "down"), Component("db", "up"))

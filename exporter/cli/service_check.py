@@ -12,6 +12,7 @@ from exporter.config import load
 from exporter.databases import open_database
 from exporter.errors import UnknownServiceError, WatchbridgeError
 from exporter.guard import Guard
+from exporter.logs import REDACTION
 from exporter.model import Reading
 from exporter.services.registry import of_row
 from exporter.services.service import configured
@@ -42,8 +43,9 @@ class Checked:
 async def checked(config: Path | None, name: str, tell: Callable[[str], None]) -> Checked:
     """Probe a service once. UnknownServiceError names the nearest one."""
     configuration = load(config)
+    REDACTION.learn(configuration.secrets)
     service = await _found(configuration, name)
-    return _checked(service, await _reading(configuration, service, tell))
+    return _checked(service, await _reading(configuration, service, lambda step: tell(REDACTION.apply(step))))
 
 
 async def _reading(configuration: Configuration, service: Service, tell: Callable[[str], None]) -> Reading:
@@ -86,7 +88,9 @@ async def _made(configuration: Configuration) -> list[Service]:
     except WatchbridgeError:
         return []
     try:
-        return [of_row(row) for row in await client_services.made(store, key_ring(configuration.store))]
+        rows = await client_services.made(store, key_ring(configuration.store))
+        REDACTION.learn([row.password.reveal() for row in rows if row.password is not None], "store")
+        return [of_row(row) for row in rows]
     except WatchbridgeError:  # an empty database
         return []
     finally:
@@ -94,17 +98,18 @@ async def _made(configuration: Configuration) -> list[Service]:
 
 
 def _checked(service: Service, reading: Reading) -> Checked:
+    reason = REDACTION.apply(reading.reason)
     row: dict[str, Any] = {
         "client": service.client,
         "service": service.name,
         "kind": service.kind,
         "state": reading.state,
-        "reason": reading.reason,
+        "reason": reason,
         "cause": reading.cause or None,
         "response_time_ms": round(reading.duration * 1000, 1),
         "status_code": reading.status_code,
         "phases_ms": {phase: round(seconds * 1000, 2) for phase, seconds in reading.phases.items()},
         "components": {one.name: one.state for one in reading.components},
     }
-    sentence = f"{service.name} is {reading.state}: {reading.reason} (took {row['response_time_ms']:g} ms)"
+    sentence = f"{service.name} is {reading.state}: {reason} (took {row['response_time_ms']:g} ms)"
     return Checked(row, sentence, EXIT_CODES.get(reading.state, UNKNOWN))

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from exporter.cli import tables
 from exporter.cli.option_types import FilePath
+from exporter.cli.progress import ProgressLine
 from exporter.errors import UnknownServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from pathlib import Path
 
     from exporter.services.overview import Overview
     from exporter.store.store import Store
 
+Found = TypeVar("Found")
+
 LISTED: Final = ("client", "service", "state", "since", "uptime_24h", "last_run", "response_time_ms", "reason")
 READINGS: Final = ("checked_at", "state", "status_code", "response_time_ms", "cause", "reason")
 STRETCHES: Final = ("began_at", "ended_at", "state", "seconds")
+HEADINGS: Final = {"response_time_ms": "Took", "seconds": "Lasted", "origin": "Named in"}
+"""Columns that a table calls otherwise than by their key."""
+ORIGINS: Final = {"file": "configuration file", "api": "API"}
 
 
 def _with_data(function: Callable[..., None]) -> Callable[..., None]:
@@ -70,13 +77,15 @@ def command() -> None:
 )
 @_with_data
 def list_(names: tuple[str, ...], client: str | None, state: str | None, config: Path | None, output: str) -> None:
-    """List services (all, or the NAMES) with their state, since when, uptime and last reading.
+    """List services: their state, since when, their uptime and last reading.
 
-    Exit status: 0 fine, 1 one of them is down, 2 usage or configuration, 3 the store cannot be reached.
+    All of them, or those of the NAMES. On a terminal the reason is cut to its width: `show` has all of it.
+
+    Exit status: 0 fine, 1 one that is listed is down, 2 usage or configuration, 3 the store cannot be reached.
     """
-    found = asyncio.run(_overviews(config, names))
+    found = _read(_overviews(config, names))
     found = [one for one in found if client in (None, one.service.client) and (state is None or one.state == state)]
-    _print(output, [_row(one) for one in found], LISTED, _list_table)
+    _print(output, [_row(one) for one in found], LISTED, _table_of(LISTED, "No service."))
     if any(one.state == "down" for one in found):
         raise click.exceptions.Exit(1)
 
@@ -85,17 +94,20 @@ def list_(names: tuple[str, ...], client: str | None, state: str | None, config:
 @click.argument("name")
 @_with_data
 def show(name: str, config: Path | None, output: str) -> None:
-    """Show all that is known of the service NAME: its last reading, and its uptime over 1h, 24h, 7d, 30d and 90d."""
+    """Show the state of the service NAME, its last reading, and its uptime over five windows.
+
+    Exit status: 0 fine, whatever the state, 2 usage or configuration, 3 the store cannot be reached.
+    """
     from exporter.uptime import WINDOWS
 
-    one = asyncio.run(_overviews(config, (name,), length=max(WINDOWS.values())))[0]
-    row = _row(one) | {f"uptime_{window}": one.uptime(window) for window in WINDOWS}
-    row |= {
-        "kind_of_entry": "configuration file" if one.service.origin == "file" else "API",
-        "endpoint": one.service.endpoint_url,
-        "enabled": one.service.enabled,
+    one = _read(_overviews(config, (name,), length=max(WINDOWS.values())))[0]
+    row = _row(one) | {
         "status_code": one.last.status_code if one.last else None,
         "cause": (one.last.cause or None) if one.last else None,
+        **{f"uptime_{window}": one.uptime(window) for window in WINDOWS},
+        "endpoint": one.service.endpoint_url,
+        "enabled": one.service.enabled,
+        "origin": one.service.origin,
     }
     _print(output, [row], tuple(row), _show_table, single=True)
 
@@ -103,11 +115,14 @@ def show(name: str, config: Path | None, output: str) -> None:
 @command.command()
 @click.argument("name")
 @click.option("--since", default="24h", show_default=True, help="How far back, such as 1h, 24h or 30d.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Readings at most.")
-@click.option("--stretches", is_flag=True, help="The stretches in one state instead of the readings.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Rows at most.")
+@click.option("--stretches", is_flag=True, help="From when to when it was in which state, instead of the readings.")
 @_with_data
 def history(name: str, since: str, limit: int, config: Path | None, output: str, *, stretches: bool) -> None:
-    """Show the readings of the service NAME, the newest first."""
+    """Show the readings of the service NAME, the newest first, or its stretches of one state.
+
+    Exit status: 0 fine, 2 usage or configuration, 3 the store cannot be reached.
+    """
     from exporter.uptime import period
 
     try:
@@ -115,29 +130,40 @@ def history(name: str, since: str, limit: int, config: Path | None, output: str,
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--since") from None
     if stretches:
-        one = asyncio.run(_overviews(config, (name,), length=length))[0]
-        _print(output, _stretch_rows(one)[-limit:][::-1], STRETCHES, _plain_table(STRETCHES))
+        one = _read(_overviews(config, (name,), length=length))[0]
+        _print(output, _stretch_rows(one)[-limit:][::-1], STRETCHES, _table_of(STRETCHES))
         return
-    _print(output, asyncio.run(_readings(config, name, length, limit)), READINGS, _plain_table(READINGS))
+    _print(output, _read(_readings(config, name, length, limit)), READINGS, _table_of(READINGS))
 
 
 @command.command()
 @click.argument("name")
 @_with_data
 def check(name: str, config: Path | None, output: str) -> None:
-    """Probe the service NAME now and explain each step; nothing is stored.
+    """Probe the service NAME now and explain each step.
+
+    Nothing is stored. The probe goes out from this machine, and needs no running server.
 
     Exit status: 0 up or degraded, 1 down, 2 usage or configuration, 3 the probe itself could not run.
     """
     from exporter.cli import service_check
 
-    def tell(step: str) -> None:
-        click.echo(f"  {tables.printable(step)}", err=output != "table")
+    with ProgressLine() as line:
 
-    found = asyncio.run(service_check.checked(config, name, tell))
+        def tell(step: str) -> None:
+            line.clear()
+            click.echo(f"  {tables.printable(step)}", err=output != "table")
+
+        found = asyncio.run(line.during(f"Probing {tables.printable(name)}", service_check.checked(config, name, tell)))
     _print(output, [found.row], tuple(found.row), lambda _: found.sentence + "\n", single=True)
     if found.exit_code:
         raise click.exceptions.Exit(found.exit_code)
+
+
+def _read(work: Coroutine[None, None, Found]) -> Found:
+    """Return what is read of the store; on a terminal a line says when that takes long."""
+    with ProgressLine() as line:
+        return asyncio.run(line.during("Reading the store", work))
 
 
 async def _overviews(config: Path | None, names: Sequence[str], *, length: float = 86_400.0) -> list[Overview]:
@@ -196,7 +222,7 @@ async def _ids(store: Store, names: Sequence[str]) -> list[int]:
 
 def _row(one: Overview) -> dict[str, Any]:
     last = one.last
-    milliseconds = last.response_time_ms if last else None
+    took = last.response_time_ms if last else None
     return {
         "client": one.service.client,
         "service": one.service.name,
@@ -204,7 +230,7 @@ def _row(one: Overview) -> dict[str, Any]:
         "since": None if one.since is None else tables.moment(one.since),
         "uptime_24h": one.uptime("24h"),
         "last_run": None if last is None else tables.moment(last.checked_at),
-        "response_time_ms": None if milliseconds is None else round(milliseconds, 1),
+        "response_time_ms": None if took is None else round(took, 1),
         "reason": one.reason,
     }
 
@@ -221,27 +247,25 @@ def _stretch_rows(one: Overview) -> list[dict[str, Any]]:
     ]
 
 
-def _list_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return "No service.\n"
-    headings = ("Client", "Service", "State", "Since", "Uptime 24h", "Last run", "Took", "Reason")
-    return tables.table(headings, [[_cell(column, row[column]) for column in LISTED] for row in rows])
-
-
 def _show_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    return tables.table(
-        ("", ""), [(column.replace("_", " "), _cell(column, value)) for column, value in rows[0].items()]
-    ).removeprefix("\n")
+    return tables.table(("", ""), [(_heading(column), _cell(column, value)) for column, value in rows[0].items()])[1:]
 
 
-def _plain_table(columns: Sequence[str]) -> Callable[[Sequence[Mapping[str, Any]]], str]:
+def _table_of(
+    columns: Sequence[str], nothing: str = "Nothing in that time."
+) -> Callable[[Sequence[Mapping[str, Any]]], str]:
     def table(rows: Sequence[Mapping[str, Any]]) -> str:
         if not rows:
-            return "Nothing in that time.\n"
-        headings = [column.replace("_", " ").capitalize() for column in columns]
-        return tables.table(headings, [[_cell(column, row[column]) for column in columns] for row in rows])
+            return nothing + "\n"
+        cells = [[_cell(column, row[column]) for column in columns] for row in rows]
+        size = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        return tables.table([_heading(column) for column in columns], cells, size)
 
     return table
+
+
+def _heading(column: str) -> str:
+    return HEADINGS.get(column, column.replace("_", " ").capitalize())
 
 
 def _cell(column: str, value: Any) -> str:
@@ -249,11 +273,11 @@ def _cell(column: str, value: Any) -> str:
         return "-"
     if column.startswith("uptime_"):
         return tables.percent(value)
-    if column == "response_time_ms":
-        return f"{value:g} ms"
-    if column == "seconds":
-        return tables.duration(value)
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    if column in {"response_time_ms", "seconds"}:
+        return tables.duration(value) if column == "seconds" else f"{value:g} ms"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ORIGINS[value] if column == "origin" else str(value)
 
 
 def _print(

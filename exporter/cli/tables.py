@@ -15,16 +15,33 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 GAP = "  "
+LEAST = 20
+"""Cells of a terminal that the last column of a table keeps."""
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return the rows under their headings, columns to the left; nothing in them can steer a terminal."""
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], columns: int | None = None) -> str:
+    """Return the rows under their headings, columns to the left; nothing in them can steer a terminal.
+
+    The last column is cut where lines would be longer than `columns`, but never to less than LEAST.
+    """
     lines = [list(headings), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(width(line[place]) for line in lines) for place in range(len(headings))]
+    if columns is not None:
+        widths[-1] = min(widths[-1], max(LEAST, columns - sum(widths[:-1]) - len(GAP) * (len(widths) - 1)))
+        lines = [[*line[:-1], _cut(line[-1], widths[-1])] for line in lines]
     return "".join(
         GAP.join(cell + " " * (size - width(cell)) for cell, size in zip(line, widths, strict=True)).rstrip() + "\n"
         for line in lines
     )
+
+
+def _cut(text: str, cells: int) -> str:
+    """Return a printable text that takes so many cells at most; an ellipsis says that there is more."""
+    if width(text) <= cells:
+        return text
+    while width(text) > cells - 1:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def document(content: Any) -> str:

@@ -97,7 +97,8 @@ class Services:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
             async with asyncio.timeout(REQUEST_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
-                service = head.split(b" ", 2)[1].decode("ascii", "replace").strip("/").partition("/")[0]
+                path = head.partition(b" ")[2].partition(b" ")[0]
+                service = path.decode("ascii", "replace").strip("/").partition("/")[0]
                 writer.write(self._response(service))
                 await writer.drain()
         writer.close()

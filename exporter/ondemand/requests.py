@@ -104,13 +104,17 @@ class OnDemand:
             if plan.turn is None:
                 return await self._run(plan, request)
             turn = self._turns.setdefault(plan.turn, asyncio.Lock())
-            async with turn:
+            if not await _taken(turn, _patience(plan, request)):
+                return ProbeRefusal(503, f"The {plan.title} is being probed for others: try again.")
+            try:
                 return await self._run(plan, request)
+            finally:
+                turn.release()
         finally:
             self._running -= 1
 
     async def _run(self, plan: _Plan, request: ProbeRequest) -> Answer:
-        timeout = plan.timeout if request.timeout is None else min(plan.timeout, request.timeout)
+        timeout = _patience(plan, request)
         story = Story(self._parts.clock, self._parts.clock.monotonic())
         parts = dataclasses.replace(self._parts, wire=plan.wire, permits=plan.permits)
         if request.debug:
@@ -201,6 +205,19 @@ class OnDemand:
         if (reason := self._guard.refusal(host)) is not None:
             raise _NotBegunError(403, f"The target is not allowed: {reason}.")
         return host
+
+
+def _patience(plan: _Plan, request: ProbeRequest) -> float:
+    return plan.timeout if request.timeout is None else min(plan.timeout, request.timeout)
+
+
+async def _taken(turn: asyncio.Lock, seconds: float) -> bool:
+    """Wait for a turn, which must not hold one of the places for as long as a queue before a hung service is."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await turn.acquire()
+    except TimeoutError:
+        return False
 
 
 def _head(reading: Reading, timeout: float) -> Samples:

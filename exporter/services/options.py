@@ -17,6 +17,7 @@ EVERY: Final = 60.0
 """Seconds between two runs where neither `every` nor `schedule` is given: Prometheus' own default interval."""
 TIMEOUT: Final = 5.0
 """Seconds that a run may take where nothing is said: the service monitor's own default, `timeout_ms` 5000."""
+_CONTROLS: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
 _DAY: Final = 86_400
 _HOUR: Final = 3_600
 _LONGEST_RATIO: Final = 90
@@ -118,7 +119,7 @@ class ServiceOptions:
         example="accounting",
         minimum=1,
         maximum=128,
-        pattern=r"\S([^\u0000-\u001f\u007f-\u009f\u2028\u2029]*\S)?",
+        pattern=rf"[^\s{_CONTROLS}]([^{_CONTROLS}]*[^\s{_CONTROLS}])?",
     )
     group: str | None = option(None, help="Services that belong together, for windows.", example="frontend", minimum=1)
     criticality: Literal["low", "normal", "high"] = option("normal", help="How much it matters.")

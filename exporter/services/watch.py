@@ -73,6 +73,7 @@ class Watch:
         self._liveness = Liveness(replica)
         self._living: frozenset[str] = frozenset({replica})
         self._stale = True
+        self._begun = False
         self._offset = clock.time() - clock.monotonic()
         self._looked = self._purged = self._committed = clock.monotonic()
 
@@ -164,10 +165,12 @@ class Watch:
         living = self._living
         if self._shared:
             await self._yield_lost()
-            if not self.board.standings:
-                await self.ledger.commit()  # who begins says that it lives before it asks who else does
+            if not self._begun:
+                # Who begins says that it lives before it asks who else does: of two, one at least sees the other.
+                await replicas.begun(self._store, self.ledger.replica, self.ledger.started)
+                self._begun = True
             known = await replicas.known(self._store)
-            beats = {one.id: one.heartbeat_at for one in known if one.ended_at is None}
+            beats = {one.id: (one.started_at, one.heartbeat_at) for one in known if one.ended_at is None}
             living = self._liveness.look(beats, self._clock.monotonic())
         if not self._stale and living == self._living and not await self._registry.changed():
             return

@@ -29,6 +29,22 @@ class Replica:
     ended_at: float | None = None
 
 
+async def begun(store: Store, replica: str, started_at: float) -> None:
+    """Note that a replica begins, before it looks who else lives.
+
+    The heartbeat of an earlier life of that name stays: what that one had open ends there.
+    """
+    row = {"id": replica, "started_at": started_at, "heartbeat_at": started_at, "ended_at": None}
+    async with store.writing() as connection:
+        statement = upsert(
+            connection.dialect.name,
+            replicas,
+            ("id",),
+            lambda _old, new: {name: new[name] for name in ("started_at", "ended_at")},
+        )
+        await connection.execute(statement, [row])
+
+
 async def beat(connection: AsyncConnection, replica: str, started_at: float, at: float) -> None:
     """Note that a replica lives, in the caller's transaction."""
     statement = upsert(connection.dialect.name, replicas, ("id",), _beaten)

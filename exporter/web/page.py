@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import sha256
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -46,12 +47,15 @@ class Page:
             links.insert(0, self._telemetry_path)
         body = Template(_asset("templates/page.html")).substitute(
             version=escape(self._services.version),
+            style=_style(),
             links="\n".join(f'<li><a href="{escape(link)}">{escape(link)}</a></li>' for link in links),
             services=_services(list(self._services.services())),
             sources=_sources(list(self._services.sources())),
             now=_time(self._services.clock.time()),
         )
-        return web.Response(text=body, content_type="text/html", charset="utf-8")
+        # A lone surrogate in one reason must not cost the page.
+        text = body.encode(errors="replace").decode()
+        return web.Response(text=text, content_type="text/html", charset="utf-8")
 
     async def static(self, request: web.Request) -> web.Response:
         """Answer one of the files of the manifest."""
@@ -131,8 +135,17 @@ def _source(source: SourceState) -> tuple[tuple[str, str], ...]:
 def _time(moment: float | None) -> str:
     if moment is None:
         return "never"
-    read = datetime.fromtimestamp(moment, UTC)
+    try:
+        read = datetime.fromtimestamp(moment, UTC)
+    except (ValueError, OverflowError, OSError):  # a clock that was set to a time that no calendar has
+        return "at no time of the calendar"
     return f'<time datetime="{read:%Y-%m-%dT%H:%M:%SZ}">{read:%Y-%m-%d %H:%M:%S} UTC</time>'
+
+
+@cache
+def _style() -> str:
+    """Return the link of the style sheet: it changes with the content, since browsers keep what they have for a day."""
+    return f"/static/watchbridge.css?v={sha256(_asset('static/watchbridge.css').encode()).hexdigest()[:8]}"
 
 
 @cache

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Family: TypeAlias = Literal["ip4", "ip6"]
 
+OURS: Final[frozenset[Cause]] = frozenset({"config", "system", "unexpected"})
+"""Causes that say something of this program, its machine or its configuration, and nothing of the service."""
+
 
 class WireError(Exception):
     """Why a conversation ended early: `cause` is one of few words, the message a sentence without secrets."""

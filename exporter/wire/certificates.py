@@ -17,9 +17,12 @@ NO_CHAIN: Final = -62_135_596_800.0
 """What blackbox_exporter shows as the expiry of a chain that nobody verified: the year 1, in seconds since 1970."""
 REMEMBERED: Final = 4096
 """Certificates whose end is remembered, at about 2 KiB each."""
+LARGE: Final = 8192
+"""Bytes from which on a certificate is not remembered: a server may show another one of 100 KiB each time."""
 
 _VERSIONS: Final = {"TLSv1": "TLS 1.0", "TLSv1.1": "TLS 1.1", "TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
 _DER: Final = 2  # what OpenSSL's binding in Python 3.11 and 3.12 calls ENCODING_DER
+_LATEST: Final = 253_402_300_799  # RFC 5280, 4.1.2.5: 99991231235959Z stands for no end
 _SEQUENCE, _VERSION, _UTC_TIME = 0x30, 0xA0, 0x17
 _CENTURY_TURNS: Final = 50  # RFC 5280, 4.1.2.5.1: two digits from 50 on are of the 20th century
 _known: OrderedDict[bytes, tuple[bytes, float]] = OrderedDict()
@@ -71,6 +74,8 @@ def _remembered(der: bytes) -> tuple[bytes, float]:
             found = (der, ends_at(der))
         except ValueError:
             found = (der, 0.0)
+        if len(der) >= LARGE:
+            return found
         _known[digest] = found
         if len(_known) > REMEMBERED:
             _known.popitem(last=False)
@@ -106,4 +111,7 @@ def _time(tag: int, text: str) -> float:
     if tag == _UTC_TIME:
         digits = ("19" if int(digits[:2]) >= _CENTURY_TURNS else "20") + digits
     numbers = tuple(int(digits[place : place + 2]) for place in range(4, 14, 2))
-    return float(calendar.timegm((int(digits[:4]), *numbers)))
+    end = calendar.timegm((int(digits[:4]), *numbers))
+    if end > _LATEST:
+        raise ValueError("no calendar has this time")
+    return float(end)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import threading
 import time
@@ -25,6 +27,8 @@ WAITING: Final = 10_000
 """Names that may wait for a thread, and doubtful ones that are remembered: as many as probes may run at once."""
 IDLE_SECONDS: Final = 30.0
 """A thread that had nothing to do for so long ends."""
+_OURS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+"""Errors that say nothing of the name."""
 _UNKNOWN: Final = {
     getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY") if hasattr(socket, name)
 }
@@ -113,7 +117,7 @@ class Names:
             try:
                 lookup.addresses = of_lookup(socket.getaddrinfo(lookup.host, None, type=socket.SOCK_STREAM))
             except (OSError, ValueError) as error:  # ValueError: a NUL, or a label too long for IDNA
-                lookup.error = WireError("resolve", _reason(lookup.host, error))
+                lookup.error = _trouble(lookup.host, error)
             lookup.ended = self._now()
             for tell in self._settled(lookup):
                 tell(lookup)
@@ -161,6 +165,13 @@ class Names:
                 return lookup
             del self._under_way[lookup.host]
         return None
+
+
+def _trouble(host: str, error: OSError | ValueError) -> WireError:
+    # A gaierror has numbers of its own.
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno in _OURS:
+        return WireError("system", f"the name {host!r} could not be looked up: {os.strerror(error.errno).lower()}")
+    return WireError("resolve", _reason(host, error))
 
 
 def _reason(host: str, error: OSError | ValueError) -> str:

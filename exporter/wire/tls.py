@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from exporter.config import files
 from exporter.config.options import option
 
 if TYPE_CHECKING:
@@ -161,11 +162,11 @@ def _refuse_password() -> str:
 
 
 def _read(path: Path, name: str) -> bytes:
+    # Never by opening it plainly: a pipe would wait for its writer, and every probe with it.
     try:
-        with path.open("rb") as file:
-            return file.read(_FILE_LIMIT)
-    except OSError as error:
-        raise ValueError(f"{name} {str(path)!r} cannot be read: {error.strerror}") from None
+        return files.read(path, _FILE_LIMIT).data
+    except ValueError as error:
+        raise ValueError(f"{name} {str(path)!r} {error}") from None
 
 
 _FILE_LIMIT: Final = 16 * 1024 * 1024

@@ -71,6 +71,55 @@ def test_the_line_is_gone_before_an_error_is_told(monkeypatch: pytest.MonkeyPatc
     assert told(monkeypatch, (AFTER, 1, None), error=True) == "\rWriting: 1 rows\r               \r"
 
 
+async def test_work_of_unknown_length_shows_its_seconds_and_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written between stands on a line of its own; the result comes through, and nothing is left over."""
+    written = asyncio.Event()
+
+    class Watched(Terminal):
+        def write(self, text: str, /) -> int:
+            written.set()
+            return super().write(text)
+
+    terminal, clock = Watched(), Time()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress, "EVERY", 0.001)
+
+    async def work(line: ProgressLine) -> int:
+        clock.now += AFTER + 1
+        await asyncio.wait_for(written.wait(), 10)
+        line.clear()
+        terminal.write("a step\n")
+        return 7
+
+    with ProgressLine(clock) as line:
+        assert await line.during("Probing web", work(line)) == 7
+    shown = "Probing web: 3 s"
+    assert terminal.getvalue() == f"\r{shown}\r{' ' * len(shown)}\ra step\n"
+
+
+async def test_work_that_fails_ends_the_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+
+    async def work() -> None:
+        raise KeyError
+
+    before = asyncio.all_tasks()
+    with ProgressLine() as line:
+        with contextlib.suppress(KeyError):
+            await line.during("Probing web", work())
+        assert asyncio.all_tasks() == before
+
+
+async def test_without_a_terminal_work_is_only_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+
+    async def work() -> set[asyncio.Task[None]]:
+        return asyncio.all_tasks()
+
+    with ProgressLine() as line:
+        assert await line.during("Probing web", work()) == asyncio.all_tasks()
+
+
 def test_no_terminal_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log or a mail of cron is not written over."""
     monkeypatch.setattr(sys, "stderr", io.StringIO())

@@ -210,10 +210,10 @@ def test_without_a_running_server_the_state_is_unknown_and_the_history_there(
 def test_show_tells_all_of_one(config: Path) -> None:
     filled(config)
     shown = printed("show", "acme/web", "--config", str(config))
-    assert (shown["kind_of_entry"], shown["enabled"], shown["endpoint"]) == ("configuration file", True, "web:1")
+    assert (shown["origin"], shown["enabled"], shown["endpoint"]) == ("file", True, "web:1")
     assert {f"uptime_{window}" for window in ("1h", "24h", "7d", "30d", "90d")} <= set(shown)
     other = printed("show", "other/login", "--config", str(config))
-    assert other["kind_of_entry"] == "API"
+    assert other["origin"] == "api"
     table = run("show", "acme/web", "--config", str(config))
     assert table.returncode == 0
     assert "configuration file" in table.stdout
@@ -323,6 +323,21 @@ def test_a_share_is_never_rounded_up_to_all(share: float | None, text: str) -> N
 )
 def test_a_time_span_is_in_two_units(seconds: float, text: str) -> None:
     assert tables.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        pytest.param(None, "web  it was refused by the 日本 firewall", id="no terminal"),
+        pytest.param(80, "web  it was refused by the 日本 firewall", id="wide enough"),
+        pytest.param(32, "web  it was refused by the 日本…", id="cut behind a wide letter"),
+        pytest.param(31, "web  it was refused by the 日…", id="cut before a wide letter"),
+        pytest.param(10, "web  it was refused by t…", id="never to less than twenty cells"),
+    ],
+)
+def test_a_table_on_a_terminal_cuts_its_last_column_to_fit(columns: int | None, shown: str) -> None:
+    rows = [("web", "it was refused by the 日本 firewall")]
+    assert tables.table(("A", "B"), rows, columns).splitlines()[1] == shown
 
 
 def test_a_table_is_aligned_also_with_wide_letters() -> None:

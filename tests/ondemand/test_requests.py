@@ -276,6 +276,23 @@ async def test_runs_of_one_service_take_turns(ondemand, server):
     assert len(site.heads) == 5
 
 
+async def test_nobody_waits_for_a_turn_longer_than_a_probe_may_last(ondemand, server):
+    """A service that hangs would else hold every place, each for as long as the queue before it."""
+    go = asyncio.Event()
+    site = await server(until=go)
+    probes = ondemand(services=[service(options=http.Options(url=site.url), timeout=20.0)])
+    first = asyncio.create_task(metrics(probes, service="web"))
+    async with asyncio.timeout(20):
+        while not site.heads:  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)
+        late = [refusal(probes, service="web", timeout=0.1) for _ in range(AT_ONCE - 1)]
+        assert {one.status for one in await asyncio.gather(*late)} == {503}
+        go.set()
+        assert (await first)["probe_success"] == 1
+        assert (await metrics(probes, service="web"))["probe_success"] == 1
+    assert len(site.heads) == 2
+
+
 async def test_the_story_has_every_step_and_no_secret(ondemand, server):
     """Credentials, bodies and headers stay out of it, also when they are refused."""
     site = await server(b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n")

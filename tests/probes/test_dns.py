@@ -222,6 +222,54 @@ async def test_what_does_not_belong_to_the_question_is_passed_over(
     assert dns.samples(reading)[dns.SUCCEEDED] == {(): 0.0}
 
 
+@pytest.fixture
+def flooder() -> Iterator[socket.socket]:
+    """Give a socket that answers whatever a test has it answer."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        udp.settimeout(10)
+        yield udp
+
+
+async def test_a_flood_of_strays_leaves_the_others_their_turn(wire: Wire, flooder: socket.socket) -> None:
+    """What lies ready on a socket is read without waiting: the loop must get its turns all the same."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    options = Options(server=f"127.0.0.1:{flooder.getsockname()[1]}", query="www.example.org")
+    probing = asyncio.create_task(dns.probe(options, parts(wire), 0.5))
+    asked, sender = await asyncio.get_running_loop().run_in_executor(None, flooder.recvfrom, 65535)
+    for _ in range(100):
+        flooder.sendto(b"\0\0" + asked[2:], sender)
+    busy = asyncio.create_task(others())
+    done, _ = await asyncio.wait({probing}, timeout=20.0)
+    busy.cancel()
+    assert done
+    assert probing.result().cause == "timeout"
+    assert "only 100 that belonged to no question" in probing.result().reason
+    assert turns > 100
+
+
+async def test_a_server_that_sends_strays_on_end_is_left(
+    wire: Wire, flooder: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each costs time to read: after so many it is no name server."""
+    monkeypatch.setattr(exchange, "STRAYS", 50)
+    options = Options(server=f"127.0.0.1:{flooder.getsockname()[1]}", query="www.example.org")
+    probing = asyncio.create_task(dns.probe(options, parts(wire), 20.0))
+    asked, sender = await asyncio.get_running_loop().run_in_executor(None, flooder.recvfrom, 65535)
+    for _ in range(50):
+        flooder.sendto(b"\0\0" + asked[2:], sender)
+    reading = await probing
+    assert (reading.state, reading.cause) == ("down", "protocol")
+    assert reading.reason.endswith("sent 50 datagrams that belong to no question of ours")
+
+
 async def test_over_tcp_another_message_is_passed_over_too(ask: Callable[..., object], server: NameServer) -> None:
     server.mode = "wrong id"
     server.mends = True

@@ -217,6 +217,28 @@ async def test_what_is_not_the_reply_is_passed_over(
     assert reading.reason == "no reply from 127.0.0.1 within 0.3 s"
 
 
+async def test_a_flood_of_strays_leaves_the_others_their_turn(wire: Wire, peer: socket.socket) -> None:
+    """What lies ready on a socket is read without waiting: the loop must get its turns all the same."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    probing = asyncio.create_task(icmp.probe(Options(address="127.0.0.1"), parts(wire), 20.0))
+    request, sender = await asyncio.get_running_loop().run_in_executor(None, peer.recvfrom, 65535)
+    for _ in range(100):
+        peer.sendto(request, sender)
+    peer.sendto(_reply(request), sender)
+    busy = asyncio.create_task(others())
+    reading = await probing
+    busy.cancel()
+    assert reading.state == "up"
+    assert turns > 100
+
+
 async def test_cancelling_closes_the_socket(wire: Wire, peer: socket.socket) -> None:
     """One that was left would be a warning, which is an error here."""
     probing = asyncio.create_task(icmp.probe(Options(address="127.0.0.1"), parts(wire), 20.0))

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import dns.flags
 import dns.message
@@ -18,7 +18,7 @@ import dns.rrset
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 HOST = "127.0.0.1"
 ATTEMPTS = 20
@@ -145,7 +145,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         return answer.to_wire()
 
     def _say(self, data: bytes, addr: tuple[str, int]) -> None:
-        self.transport.sendto(data, addr)
+        cast("asyncio.DatagramTransport", self.transport).sendto(data, addr)
 
     def _say_from_elsewhere(self, data: bytes, addr: tuple[str, int]) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
@@ -232,7 +232,7 @@ async def serving(
 
 
 async def _both(
-    server: NameServer, tasks: set[asyncio.Task[None]], handle: object, host: str
+    server: NameServer, tasks: set[asyncio.Task[None]], handle: Callable[..., Any], host: str
 ) -> tuple[asyncio.DatagramTransport, asyncio.Server]:
     """Return listeners for UDP and TCP on one port, which another program may hold for one of them."""
     loop = asyncio.get_running_loop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
 from servers.watched import FakeClock, reading, service
@@ -150,7 +150,7 @@ class Lives:
 
     def seconds(self, identity: int) -> dict[State, float]:
         """Return how long a service was in each state until the last heartbeat that we know of, by the record."""
-        events, found = self.timeline[identity], Counter[Any]()
+        events, found = self.timeline[identity], defaultdict[Any, float](float)
         until = max(self.ledger.seen_until, self.taken)
         for (at, state), (following, _) in itertools.pairwise([*events, (until, "unknown")]):
             found[state] += max(0.0, min(following, until) - min(at, until))
@@ -164,7 +164,7 @@ class Lives:
 
     def check_counters(self) -> None:
         """See that nothing that was shown falls, whoever shows it, and that runs are those that were committed."""
-        shown = dict(self.ledger.uptime())
+        shown: dict[Any, float] = dict(self.ledger.uptime())
         doubt = self.ledger._doubtful is not None
         for one in self.board:
             counted = one.counted
@@ -173,7 +173,7 @@ class Lives:
                 assert value <= done if doubt else value == done
                 shown[one.service.client, one.service.name, f"runs {success}"] = value
         for labels, value in self._shown.items():
-            assert shown.get(labels, 0.0) >= value - 1e-3, labels
+            assert shown.get(labels, 0.0) >= value, (labels, shown.get(labels, 0.0) - value)
         self._shown = shown
 
     def check_seconds(self) -> None:

@@ -52,7 +52,9 @@ async def test_the_page_is_whole_html_and_every_link_of_it_is_answered(serve):
     assert {"title", "h1", "table"} <= page.tags
     assert "script" not in page.tags
     assert "1.2.3" in text
-    assert {"/metrics", "/health", "/-/healthy", "/-/ready", "/static/watchbridge.css"} <= set(page.links)
+    assert {"/metrics", "/health", "/-/healthy", "/-/ready"} <= set(page.links)
+    # A browser keeps the style for a day, and must not keep that of another version.
+    assert any(re.fullmatch(r"/static/watchbridge\.css\?v=[0-9a-f]{8}", link) for link in page.links)
     async with aiohttp.ClientSession() as session:
         for link in page.links:
             if link != "data:,":
@@ -173,3 +175,36 @@ async def test_the_style_follows_the_reader_and_fetches_nothing(serve):
     assert "prefers-color-scheme: dark" in text
     assert "url(" not in text
     assert "@import" not in text
+
+
+async def test_every_state_has_a_style_of_its_own(serve):
+    (url,) = await serve()
+    async with aiohttp.request("GET", f"{url}/static/watchbridge.css") as response:
+        text = await response.text()
+    for state in ("up", "degraded", "down", "maintenance", "unknown"):
+        assert re.search(rf"\.{state}\b", text), state
+
+
+async def test_names_and_reasons_of_services_are_text_and_never_markup(serve, services):
+    evil = "<script>alert(1)</script>\"'&${version}"
+    services.watched = (ServiceState(evil, evil, "down", 0.0, evil + "x" * 10_000, 0.0),)
+    (url,) = await serve()
+    text = await read_page(url)
+    page = Strict()
+    page.feed(text)
+    assert page.stack == []
+    assert "script" not in page.tags
+    assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#x27;&amp;${version}") == 3
+    assert len(text) < 5000
+
+
+async def test_names_that_cannot_be_encoded_do_not_break_the_page(serve, services):
+    services.watched = (ServiceState("acme", "lone \ud800", "up", 0.0, "says \udfff", 0.0),)
+    (url,) = await serve()
+    assert "lone" in await read_page(url)
+
+
+async def test_times_that_no_calendar_has_do_not_break_the_page(serve, services):
+    services.watched = (ServiceState("acme", "web", "up", 1e18, "fine", float("inf")),)
+    (url,) = await serve()
+    assert "fine" in await read_page(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
@@ -220,6 +221,22 @@ async def test_a_failed_look_up_is_said_in_words(
     assert (outcome.error.cause, outcome.error.reason) == ("resolve", reason)
     with pytest.raises(WireError, match=r"a\.example"):
         await wire.resolve("a.example", None, fallback=True, timeout=LONG)
+
+
+async def test_a_look_up_that_this_machine_cannot_make_is_our_own_trouble(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a file descriptor nothing is known of the name: the service is not down for that."""
+
+    def fail(host: Any, *rest: Any, **more: Any) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    outcome = await wire.call(call_to(9, "a.example"), Talk(), LONG)
+    assert outcome.error is not None
+    assert (outcome.error.cause, outcome.error.reason) == (
+        "system", "the name 'a.example' could not be looked up: too many open files",
+    )  # fmt: skip
 
 
 async def test_hosts_that_are_no_names_are_answers(wire: Wire) -> None:

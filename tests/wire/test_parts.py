@@ -176,3 +176,19 @@ def test_known_certificates_are_bounded_and_shared(monkeypatch: pytest.MonkeyPat
     again = certificates._remembered(bytes(bytearray(ders[-1])))
     assert again[0] is ders[-1]
     assert certificates._remembered(b"nonsense")[1] == 0.0
+
+
+def test_a_large_certificate_is_read_and_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server may show another one of 100 KiB each time: thousands of them would be hundreds of megabytes."""
+    monkeypatch.setattr(certificates, "_known", type(certificates._known)())
+    large = certificate(dt.datetime(2030, 1, 1)) + bytes(certificates.LARGE)  # noqa: DTZ001 - UTC to the builder
+    assert certificates._remembered(large) == (large, ends_at(large))
+    assert not certificates._known
+
+
+def test_an_end_that_no_calendar_has_is_a_value_error() -> None:
+    """Hours up to 99 can be written: a time after the year 9999 would break whoever shows it."""
+    late = certificate(dt.datetime(9999, 12, 31, 23, 59, 59))  # noqa: DTZ001 - UTC to the builder
+    assert ends_at(late) == 253_402_300_799.0
+    with pytest.raises(ValueError, match="no calendar"):
+        ends_at(late.replace(b"99991231235959Z", b"99991231995959Z"))

@@ -90,8 +90,13 @@ def test_verification_is_left_out_only_on_request() -> None:
         pytest.param({}, None, id="nothing"),
         pytest.param({"ca_file": "ca", "cert_file": "cert", "key_file": "key"}, None, id="all right"),
         pytest.param({"cert_file": "pair"}, None, id="certificate and key in one file"),
-        pytest.param({"ca_file": "missing"}, ("ca_file", "ca_file '{missing}' cannot be read"), id="no file"),
-        pytest.param({"ca_file": "folder"}, ("ca_file", "ca_file '{folder}' cannot be read"), id="a folder"),
+        pytest.param({"ca_file": "missing"}, ("ca_file", "ca_file '{missing}' does not exist"), id="no file"),
+        pytest.param({"ca_file": "folder"}, ("ca_file", "ca_file '{folder}' is a folder"), id="a folder"),
+        pytest.param({"ca_file": "pipe"}, ("ca_file", "ca_file '{pipe}' is a pipe"), id="a pipe that nobody writes"),
+        pytest.param({"ca_file": "zero"}, ("ca_file", "ca_file '{zero}' is a device"), id="a device without end"),
+        pytest.param(
+            {"cert_file": "cert", "key_file": "pipe"}, ("cert_file", "key_file '{pipe}' is a pipe"), id="a key in a pipe"
+        ),
         pytest.param({"ca_file": "empty"}, ("ca_file", "'{empty}' holds no PEM certificate"), id="no PEM"),
         pytest.param({"ca_file": "broken"}, ("ca_file", "'{broken}' holds no PEM certificate"), id="broken PEM"),
         pytest.param({"cert_file": "cert"}, ("cert_file", "must be an unencrypted PEM pair"), id="no key in it"),
@@ -102,7 +107,7 @@ def test_verification_is_left_out_only_on_request() -> None:
         ),
         pytest.param(
             {"cert_file": "cert", "key_file": "missing"},
-            ("cert_file", "key_file '{missing}' cannot be read"),
+            ("cert_file", "key_file '{missing}' does not exist"),
             id="no key file",
         ),
         pytest.param({"key_file": "key"}, ("key_file", "a key alone is of no use"), id="a key alone"),

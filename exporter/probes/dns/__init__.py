@@ -10,7 +10,7 @@ from exporter import probed
 from exporter.model import Family, Reading, Samples
 from exporter.probes.dns.options import MISSING, Options, RecordChecks, is_installed, server_address
 from exporter.wire.addresses import guarded
-from exporter.wire.call import TlsFacts, WireError
+from exporter.wire.call import OURS, TlsFacts, WireError
 
 if TYPE_CHECKING:
     from exporter.model import ProbeParts, State
@@ -122,7 +122,7 @@ async def probe(options: Options, parts: ProbeParts, timeout: float) -> Reading:
         finally:
             phases |= {"connect": exchange.connect, "request": exchange.request}
     except WireError as error:
-        state: State = "unknown" if error.cause in {"config", "system"} else "down"
+        state: State = "unknown" if error.cause in OURS else "down"
         duration = parts.clock.monotonic() - began
         return Reading(state, error.reason, duration, error.cause, phases=phases, facts=Facts(address))
     return _judged(options, parts, exchange, answer, phases)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from exporter.probes.dns.options import Options
 
 DATAGRAM: Final = 65535
+STRAYS: Final = 1000
+"""Datagrams that are passed over while an answer is awaited: each is read here, and a server may send them on end."""
 STREAM_LIMIT: Final = 1024 * 1024
 """Bytes that are taken from one connection: sixteen of the longest messages."""
 
@@ -112,6 +114,12 @@ class Exchange:
                 except messages.NoAnswerError as error:
                     self.parts.explain(f"the server {error}: wait for another")
             self.strays += 1
+            if self.strays >= STRAYS:
+                raise WireError(
+                    "protocol", f"{self._where()} sent {STRAYS} datagrams that belong to no question of ours"
+                )
+            # What lies ready is read without waiting: neither the deadline nor anything else would have its turn.
+            await asyncio.sleep(0)
 
     async def _by_stream(self, timeout: float) -> messages.Answer:
         number = secrets.randbelow(1 << 16)

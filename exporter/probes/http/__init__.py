@@ -15,6 +15,7 @@ from exporter.probes.http.facts import FAMILIES, Facts, samples
 from exporter.probes.http.options import Options
 from exporter.probes.http.trip import travel
 from exporter.verdict import Verdict
+from exporter.wire.call import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +38,6 @@ KEEPS_DEADLINE: Final = True
 
 _SCHEME: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _SHOWN: Final = 64
-# Such an error says something of this program or its configuration, nothing of the service.
-_OURS: Final = frozenset({"config", "system", "unexpected"})
 
 
 async def probe(options: Options, parts: ProbeParts, timeout: float) -> Reading:
@@ -86,7 +85,7 @@ async def _with_file(options: Options, path: Path, timeout: float) -> Plan:
 def _failed(trip: Trip, error: WireError) -> Reading:
     head = trip.exchange.head
     reason = error.reason if head is None or trip.outcome.error is None else f"{named(head.code)}, but {error.reason}"
-    state: State = "unknown" if error.cause in _OURS else "down"
+    state: State = "unknown" if error.cause in OURS else "down"
     return _reading(trip, Verdict(state, reason, error.cause), reason)
 
 

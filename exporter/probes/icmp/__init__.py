@@ -14,7 +14,7 @@ from exporter.model import Family, Reading, Samples
 from exporter.probes.icmp import sockets
 from exporter.probes.icmp.packets import Echo
 from exporter.wire.addresses import Address, guarded, numeric
-from exporter.wire.call import WireError
+from exporter.wire.call import OURS, WireError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +123,7 @@ async def probe(options: Options, parts: ProbeParts, timeout: float) -> Reading:
     except (WireError, TimeoutError) as error:
         duration = parts.clock.monotonic() - began
         trouble = error if isinstance(error, WireError) else _silence(address, timeout)
-        state: State = "unknown" if trouble.cause == "system" else "down"
+        state: State = "unknown" if trouble.cause in OURS else "down"
         return Reading(state, trouble.reason, duration, trouble.cause, phases=phases, facts=Facts(address))
     reason = f"{address} answered in {phases['rtt'] * 1000:.3g} ms"
     return Reading("up", reason, sum(phases.values()), phases=phases, facts=Facts(address, hop_limit))

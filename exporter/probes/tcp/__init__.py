@@ -10,7 +10,7 @@ from exporter import addresses, probed
 from exporter.model import Family, Reading
 from exporter.probes.tcp.dialogue import Dialogue
 from exporter.probes.tcp.options import ExpectLabel, Options, QueryResponse
-from exporter.wire.call import Call, StartTls
+from exporter.wire.call import OURS, Call, StartTls
 from exporter.wire.tls import client_context
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _reading(outcome: Outcome, dialogue: Dialogue, steps: int) -> Reading:
     if outcome.error is None:
         return Reading(state="up", reason=_success(outcome, steps), **known)
     cause, reason = _failure(outcome.error, dialogue)
-    return Reading(state="down", reason=reason, cause=cause, **known)
+    return Reading(state="unknown" if cause in OURS else "down", reason=reason, cause=cause, **known)
 
 
 def _success(outcome: Outcome, steps: int) -> str:
