@@ -1,11 +1,12 @@
 """Measure probing end to end: `watchbridge serve` that Prometheus scrapes, beside blackbox_exporter by `/probe`.
 
-    python benchmarks/probes.py [--targets 1000] [--seconds 60] [--rounds 3] [--large 10000] [--json FILE]
+    python benchmarks/probes.py [--targets 1000] [--seconds 60] [--rounds 3] [--full] [--large 10000] [--json FILE]
 
 - Both sides probe the same local HTTP targets every 15 s, in turn, each with a Prometheus of its own: ours with one
   scrape every 15 s of the installed program (services, verdicts, SQLite store, uptime), the peer with one scrape of
   `/probe` for each target. Counted is what the kernel says that both processes took, after a while to settle, for the
-  requests that the targets really answered. "full" is ours with `series: full` for each service.
+  requests that the targets really answered. With
+  `--full` a third side is ours with `series: full` for each service.
 - Many services: so many at 60 s, of which a tenth hangs: how late runs begin, how long a scrape and /-/healthy take.
 
 Needs Linux, and what `tests/install-servers bench` installs.
@@ -58,7 +59,10 @@ Row = dict[str, float]
 
 def services(urls: list[str], every: float, **more: Any) -> dict[str, Any]:
     """Return the services of a configuration."""
-    return {f"target-{n}": {"probe": {"kind": "http", "url": url, "every": f"{every:g}s"}, **more} for n, url in enumerate(urls)}
+    return {
+        f"target-{n}": {"probe": {"kind": "http", "url": url, "every": f"{every:g}s"}, **more}
+        for n, url in enumerate(urls)
+    }
 
 
 def samples(port: int) -> dict[str, float]:
@@ -126,12 +130,11 @@ def one_round(name: str, there: Targets, count: int, seconds: float) -> Row:
         }
 
 
-def end_to_end(count: int, seconds: float, rounds: int) -> dict[str, list[Row]]:
-    """Let all sides run in turn."""
-    rows: dict[str, list[Row]] = {name: [] for name in SIDES}
+def end_to_end(names: list[str], count: int, seconds: float, rounds: int) -> dict[str, list[Row]]:
+    """Let these sides run in turn."""
+    rows: dict[str, list[Row]] = {name: [] for name in names}
     with short_folder() as folder, targets(folder) as there:
         for number in range(rounds):
-            names = list(SIDES)
             first = number % len(names)
             for name in names[first:] + names[:first]:
                 rows[name].append(one_round(name, there, count, seconds))
@@ -188,7 +191,7 @@ def _watched(pid: int, port: int, count: int, seconds: float) -> Row:
 
 
 def late(before: Mapping[str, float], after: Mapping[str, float], share: float) -> float:
-    """Return the upper bound of the bucket of `watchbridge_probe_lag_seconds` in which a share of the runs is reached."""
+    """Return within how many seconds a share of the runs began: the upper bound of a bucket of the lag."""
     name = 'watchbridge_probe_lag_seconds_bucket{le="'
     counts = {sample[len(name) : -2]: after[sample] - before[sample] for sample in after if sample.startswith(name)}
     wanted = share * counts["+Inf"]
@@ -200,7 +203,9 @@ def show(rows: dict[str, list[Row]], large: Row | None, count: int) -> None:
     if any(rows.values()):
         print(f"CPU seconds for 1,000 probes{'min':>23} {'median':>10} {'max':>10}   to ours")
         ours = rows["watchbridge"]
-        for name, what in itertools.product(rows, ("exporter", "Prometheus", "both", "exporter, MiB", "Prometheus, MiB")):
+        for name, what in itertools.product(
+            rows, ("exporter", "Prometheus", "both", "exporter, MiB", "Prometheus, MiB")
+        ):
             values, mine = ([row[what] for row in found] for found in (rows[name], ours))
             print(f"{name:22}{what:18}{described(values, 3)} {median(values) / median(mine):9.1f}")
     if large:
@@ -215,11 +220,13 @@ def main() -> None:
     arguments.add_argument("--targets", type=int, default=1000)
     arguments.add_argument("--seconds", type=float, default=60.0)
     arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--full", action="store_true")
     arguments.add_argument("--large", type=int, default=10_000)
     arguments.add_argument("--json", type=Path)
     given = arguments.parse_args()
     raise_descriptors()
-    rows = end_to_end(given.targets, given.seconds, given.rounds)
+    names = [name for name in SIDES if given.full or "full" not in name]
+    rows = end_to_end(names, given.targets, given.seconds, given.rounds)
     large = many(given.large, 2 * given.seconds) if given.large else None
     show(rows, large, given.large)
     if given.json:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import sys
@@ -41,16 +40,6 @@ def settle() -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-
-
-def loaded() -> None:
-    """Spare the collector of cycles what was just loaded and stays: call it after each load of a configuration.
-
-    Else it looks at all of it again and again: a tenth of the CPU of 1,000 services, and pauses that grow with them.
-    """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
 
 
 def leave() -> None:

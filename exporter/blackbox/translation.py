@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from exporter.blackbox import options as theirs
 from exporter.blackbox.quantities import bytes_of, seconds_of
 from exporter.config import Configuration, files
+from exporter.config.building import hidden_of
 from exporter.config.options import Choice, Duration, Size
+from exporter.config.secrets import looks_secret
 from exporter.kinds import load
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ _THEIR_WORDS: Final = {
     "validate_answer": "validate_answer_rrs",
     "validate_authority": "validate_authority_rrs",
     "validate_additional": "validate_additional_rrs",
+    "tls": "tls_config",
 }
 
 
@@ -85,6 +88,7 @@ def translated(module: theirs.Module) -> Translated:
     except ValueError as error:
         result.mistakes.append(((word,), str(error)))
         return result
+    result.secrets.update(hidden_of(made))
     for path, sentence in _problems(made, ()):
         first, rest = (path[0], path[1:]) if path else ("", ())
         steps = (_THEIR_WORDS.get(str(first), first), *rest) if path else ()
@@ -139,6 +143,9 @@ def _check(http: theirs.Http, result: Translated) -> None:
 
 def _headers(http: theirs.Http, result: Translated) -> dict[str, str]:
     headers = dict(http.headers)
+    for name, value in headers.items():
+        if looks_secret(name, value):
+            result.hide(("http", "headers", name), value)
     for name, given in http.http_headers.items():
         path = ("http", "http_headers", name)
         found = [*given.values, *(result.hide((*path, "secrets"), one.reveal()) for one in given.secrets)]

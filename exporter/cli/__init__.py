@@ -74,7 +74,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, message="watchbridge %(version)s")
 def command() -> None:
-    """Watchbridge: a Prometheus exporter, for now of packages by status in SQL databases.
+    """Watchbridge: a Prometheus exporter, for now of services and of packages by status in SQL databases.
 
     Data goes to standard output, everything else to standard error. Exit status: 0 fine, 1 the check says no,
     2 usage or configuration, 3 something needed could not be reached.

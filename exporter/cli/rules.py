@@ -9,7 +9,7 @@ import click
 
 @click.group(name="rules", short_help="Get the Prometheus rules that ship with Watchbridge.")
 def command() -> None:
-    """Alerts on packages and on Watchbridge itself, ready for Prometheus."""
+    """Alerts on services, packages and Watchbridge itself, ready for Prometheus."""
 
 
 @command.command(name="export")

@@ -149,7 +149,7 @@ class Builder:
 
     def keep(self, made: Any, path: Steps) -> None:
         """Take an object into the cross checks, and its secrets among those to be hidden: defaults may be secret."""
-        for _, text in _secrets_of(made):
+        for text in (*(text for _, text in _secrets_of(made)), *hidden_of(made)):
             self.secrets |= parts(text)
         self.built.append((path, made))
 
@@ -177,6 +177,13 @@ class Builder:
         if is_secret(text) and raw.replace("$$", "$") == text:
             sentence = f"a secret stands in the file: move it to a file of its own and write {instead}"
             self.warnings.append(self.document.mistake(path, sentence))
+
+
+def hidden_of(made: Any) -> Iterable[str]:
+    """Return what options hide beside their secrets: what is made of those, and what only its name tells."""
+    ask = getattr(made, "hidden", None)
+    found: Iterable[str] = ask() if callable(ask) else ()
+    return found
 
 
 def _secrets_of(made: Any) -> Iterator[tuple[Entry, str]]:

@@ -6,6 +6,8 @@ import re
 from urllib.parse import parse_qsl, unquote
 
 _SECRET_WORDS = ("password", "passwd", "secret", "token", "key")
+_SHORTEST_GUESSED = 8
+_SECRET_NAMES = (*_SECRET_WORDS, "authorization", "cookie", "credential")
 # A key in base64 may begin with two slashes, and then looks like a URL.
 _NO_DATABASES = frozenset({"http", "https", "base64"})
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -19,6 +21,14 @@ def is_secret(text: str) -> bool:
     """
     scheme = _SCHEME.match(text)
     return scheme is None or scheme[1].lower() in _NO_DATABASES or bool(_passwords(text))
+
+
+def looks_secret(name: str, value: str) -> bool:
+    """Return whether the value of a header or a variable is hardly meant to be seen, by its name.
+
+    One that is shorter than eight characters is rather a word such as `true`, which must not be hidden everywhere.
+    """
+    return len(value) >= _SHORTEST_GUESSED and any(word in name.lower() for word in _SECRET_NAMES)
 
 
 def parts(text: str) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter.guard import host_of
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from exporter.guard import Guard
 
 _HOSTNAME_CHARACTERS: Final = 255
+_PATH: Final = re.compile(r"[/?#]")
 
 
 class GuardedWire:
@@ -52,6 +54,8 @@ def named(kind: str, options: Any, hostname: str) -> Any:
     """
     if len(hostname) > _HOSTNAME_CHARACTERS:
         raise ValueError("the hostname is too long")
+    if _PATH.search(hostname):
+        raise ValueError("the hostname is more than a host: write a name, and perhaps a port")
     name = host_of(hostname)
     if kind == "http":
         given = {word: value for word, value in options.headers.items() if word.lower() == "host"}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from exporter import patterns, processes, verdict
 from exporter.config.options import option
+from exporter.config.secrets import looks_secret
 from exporter.errors import ProcessNotStartedError
 from exporter.model import Family, Reading, Samples
 from exporter.verdict import Verdict
@@ -69,6 +70,10 @@ class Options:
         """Resolve the program once: what is put into PATH's folders later is not run instead."""
         if self.argv and (found := _found(self.argv[0])) is not None:
             object.__setattr__(self, "argv", (found, *self.argv[1:]))
+
+    def hidden(self) -> Iterator[str]:
+        """Yield the variables that are secrets by their names: a program may print what it was given."""
+        yield from (value for name, value in self.environment.items() if looks_secret(name, value))
 
     def problems(self, configuration: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Yield what is wrong with the program, its environment and the patterns."""

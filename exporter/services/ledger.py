@@ -9,12 +9,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select
-
 from exporter.services.batch import Batch, Noted
 from exporter.services.standing import Counted, Standing, Transition
 from exporter.services.takeover import taken_over
-from exporter.store import client_services, replicas, service_states, service_status, service_totals, tables
+from exporter.store import client_services, replicas, service_states, service_status, service_totals
 from exporter.uptime import WINDOWS, History, Stretch
 
 if TYPE_CHECKING:
@@ -154,9 +152,7 @@ class Ledger:
         if batch is None:
             return []
         async with self._store.writing() as connection:
-            # Locked, so that a commit that the server is still at ends first.
-            query = select(tables.replicas.c.heartbeat_at).where(tables.replicas.c.id == self.replica)
-            seen = (await connection.execute(query.with_for_update())).scalar()
+            seen = await replicas.heartbeat(connection, self.replica)
         if seen == self._beat:
             opened = await service_states.open_ones(self._store, list(batch.transitions))
             return self._published(batch, {one.service_id: one.id for one in opened if one.replica == self.replica})

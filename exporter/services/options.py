@@ -152,7 +152,9 @@ class ProbingOptions:
         help="Hosts and networks that a free `target` of /probe may be in: the address that is connected to counts.",
         example=["10.0.0.0/8", "web.example"],
     )
-    concurrency: int = option(500, help="Probes that run at once.", minimum=1, maximum=10_000)
+    concurrency: int = option(
+        500, help="Probes that run at once; those that hung share half of them.", minimum=2, maximum=10_000
+    )
 
     def problems(self, configuration: Any) -> Iterator[Told]:
         """Yield which entries of `allow` are neither a network nor an address nor a name of a host."""

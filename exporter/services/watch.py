@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from exporter import probing
@@ -226,6 +227,8 @@ class Watch:
         standing = self.board.standings.get(service.id)
         if standing is None or (standing.service is not service and standing.service != service):
             return False  # it is somebody else's by now, or another one: what was seen says nothing of it
+        if reading.facts is not None:
+            reading = replace(reading, facts=None)  # only `/probe` shows them, and a reading is kept until the next
         at = self._clock.time()
         transition = self.board.note(service.id, reading, at)
         self.ledger.note(service, reading, at)

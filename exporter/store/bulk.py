@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,7 +37,6 @@ def pieces(values: Iterable[Any], size: int = IDS) -> Iterator[list[Any]]:
         yield piece
 
 
-@lru_cache(maxsize=64)  # each statement runs again every second, and making it takes longer than running it
 def upsert(
     dialect: str, table: Table, keys: tuple[str, ...], change: Callable[[Any, Any], Mapping[str, Any]] | None = None
 ) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from sqlalchemy import func, literal_column, select, update
@@ -217,14 +216,10 @@ async def _disable(connection: AsyncConnection, ids: list[int], now: float) -> N
 
 
 async def _sums(connection: AsyncConnection, table: Table) -> tuple[int, int, int, int]:
-    count, most, numbers, revisions = (await connection.execute(_summing(table))).one()
-    return count, int(most or 0), int(numbers or 0), int(revisions or 0)
-
-
-@cache
-def _summing(table: Table) -> Any:
     number, revision = table.c.id, table.c.revision
-    return select(func.count(), func.max(number), func.sum(number), func.sum(revision)).select_from(table)
+    query = select(func.count(), func.max(number), func.sum(number), func.sum(revision)).select_from(table)
+    count, most, numbers, revisions = (await connection.execute(query)).one()
+    return count, int(most or 0), int(numbers or 0), int(revisions or 0)
 
 
 def _stored(row: Any, keys: KeyRing | None) -> StoredService:

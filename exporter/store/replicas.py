@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select, update
 
@@ -47,13 +47,20 @@ async def begun(store: Store, replica: str, started_at: float) -> None:
 
 async def beat(connection: AsyncConnection, replica: str, started_at: float, at: float) -> None:
     """Note that a replica lives, in the caller's transaction."""
-    statement = upsert(connection.dialect.name, replicas, ("id",), _beaten)
+    statement = upsert(
+        connection.dialect.name,
+        replicas,
+        ("id",),
+        lambda _old, new: {name: new[name] for name in ("started_at", "heartbeat_at", "ended_at")},
+    )
     row = {"id": replica, "started_at": started_at, "heartbeat_at": at, "ended_at": None}
     await connection.execute(statement, [row])
 
 
-def _beaten(_old: Any, new: Any) -> dict[str, Any]:
-    return {name: new[name] for name in ("started_at", "heartbeat_at", "ended_at")}
+async def heartbeat(connection: AsyncConnection, replica: str) -> float | None:
+    """Return the last heartbeat of a replica, after a commit of it that the server is still at has ended."""
+    query = select(replicas.c.heartbeat_at).where(replicas.c.id == replica).with_for_update()
+    return (await connection.execute(query)).scalar()
 
 
 async def known(store: Store) -> list[Replica]:

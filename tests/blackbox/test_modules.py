@@ -117,6 +117,20 @@ def test_files_are_looked_for_beside_the_file_of_modules(tmp_path):
     assert http(tmp_path, authorization={"credentials_file": "token"}).bearer_token == Secret("let-me-in")
 
 
+def test_a_header_that_is_a_secret_by_its_name_is_kept_and_never_written(tmp_path):
+    """What `import` prints is pasted and committed: a credential in plain `headers` is not in it."""
+    headers = {"Authorization": "Basic cGxhaW4tc2VjcmV0", "X-Api-Key": "plain-api-key", "X-Other": "plain-header"}
+    text = json.dumps({"modules": {"a": {"prober": "http", "http": {"headers": headers}}}})
+    found = modules(text, tmp_path)
+    assert (found.mistakes, found.unsupported) == ((), ())
+    assert found.choices["a"].options.headers == headers
+    assert found.secrets >= {"Basic cGxhaW4tc2VjcmV0", "plain-api-key"}
+    assert "plain-header" not in found.secrets
+    assert [mistake.sentence.partition(": ")[0] for mistake in found.unwritable["a"]] == [
+        "modules.a.http.headers.Authorization", "modules.a.http.headers.X-Api-Key",
+    ]  # fmt: skip
+
+
 def test_headers_may_be_secret(tmp_path):
     """They go to the target alone, are never shown, and cannot be written into our own file."""
     (tmp_path / "key").write_text(" key-of-file\n", encoding="utf-8")

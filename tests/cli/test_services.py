@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -284,6 +285,33 @@ def test_check_probes_now_and_explains_on_the_side(config: Path) -> None:
     assert unknown.returncode == 2
     assert "did you mean 'web'?" in unknown.stderr
     assert not (config.parent / "data").exists()
+
+
+def test_check_shows_no_secret_that_a_peer_sends_back(tmp_path: Path) -> None:
+    """A service may tell in its health document what it was sent; neither a step nor the sentence repeats it."""
+    body = json.dumps({"status": "ok", "checks": {"Bearer s3cret-t0ken": "down"}}).encode()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def talk() -> None:
+            for _ in range(2):
+                with listening.accept()[0] as peer:
+                    peer.recv(65536)
+                    peer.sendall(answer)
+
+        serving = threading.Thread(target=talk)
+        serving.start()
+        path = tmp_path / "watchbridge.yml"
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        path.write_text(
+            f"services:\n  web: {{probe: {{kind: http, url: {url!r}, bearer_token: s3cret-t0ken}}}}\n", encoding="utf-8"
+        )
+        for output in ("table", "json"):
+            done = run("check", "web", "--config", str(path), "--output", output)
+            assert done.returncode == 1, done.stderr
+            assert "Bearer <secret>" in done.stdout
+            assert "s3cret-t0ken" not in done.stdout + done.stderr
+        serving.join(20)
 
 
 def test_check_asks_the_store_too(config: Path) -> None:

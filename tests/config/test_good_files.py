@@ -82,6 +82,24 @@ def test_the_published_schema_takes_a_good_file(path):
     Draft202012Validator(json.loads(json.dumps(config.json_schema()))).validate(data)
 
 
+def test_what_is_a_secret_by_its_name_is_known_for_redaction():
+    """A server may send back its request and a program print its environment; words such as `true` stay readable."""
+    found = config.parse(
+        """
+        services:
+          web:
+            probe:
+              kind: http
+              url: http://127.0.0.1/
+              headers: {X-Api-Key: header-canary, X-Use-Token: "true", Accept: text/plain-canary}
+              basic_auth: {username: user, password: pass-canary}
+          job: {probe: {kind: command, argv: [/bin/true], environment: {DB_PASSWORD: env-canary, MODE: mode-canary}}}
+        """,
+        name="watchbridge.yml",
+    )
+    assert found.secrets == {"header-canary", "pass-canary", "dXNlcjpwYXNzLWNhbmFyeQ==", "env-canary"}
+
+
 def test_all_secrets_are_known_for_redaction():
     """The text of a secret, and the password inside a URL as written and as meant, are known; no path of SQLite is."""
     found = config.load(FOLDER / "whole.yml", environ=ENVIRON)

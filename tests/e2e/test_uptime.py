@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SERVICES = 50
 ROUNDS = 5
 DEAD_SECONDS = 0.4
+RATIO = 'watchbridge_uptime_ratio{client="default",target="s0",window="1h"}'
 
 
 @pytest.fixture
@@ -61,6 +62,7 @@ def test_no_kill_makes_a_counter_fall(seed: int, store: str, watchbridge, target
             dead += time.monotonic() - killed
             program = watchbridge("serve", config=config)
         until(lambda: uptime(metrics(program), "s0").get("unknown", 0.0) >= dead, 15, "the time of the last death")
+        until(lambda: RATIO in series(metrics(program)), 10, "the ratios")
         text, lasted = metrics(program), time.monotonic() - began
     assert watched.falls == []
     assert watched.answered > 10 * ROUNDS
@@ -69,7 +71,7 @@ def test_no_kill_makes_a_counter_fall(seed: int, store: str, watchbridge, target
         assert set(seconds) == {"up", "unknown"}
         assert seconds["unknown"] >= dead
         assert sum(seconds.values()) == pytest.approx(lasted, abs=3)
-    assert series(text)['watchbridge_uptime_ratio{client="default",target="s0",window="1h"}'] == 1
+    assert series(text)[RATIO] == 1
     assert runs(text) <= target.asked()
     assert program.stop() == 0
     # In each round a kill loses what was not committed yet: the runs of a second, or two.

@@ -608,3 +608,11 @@ def test_families() -> None:
     for family in (*tcp.FAMILIES, tcp.expect_info(("a", "b"))):
         checked(family)
     assert tcp.expect_info(("a",)) is tcp.expect_info(("a",))
+
+
+async def test_our_own_trouble_says_nothing_of_the_service() -> None:
+    """A program that cannot open connections any more has not seen the service: it is unknown, not down."""
+    wire = Wire()
+    await wire.close()
+    reading = await tcp.probe(Options(address=f"{HOST}:1"), Parts(wire), LONG)
+    assert (reading.state, reading.cause) == ("unknown", "system")

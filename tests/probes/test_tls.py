@@ -519,3 +519,11 @@ def test_families() -> None:
     """Every family can be exposed."""
     for family in tls.FAMILIES:
         checked(family)
+
+
+async def test_our_own_trouble_says_nothing_of_the_service() -> None:
+    """A program that cannot open connections any more has not seen the service: it is unknown, not down."""
+    wire = Wire()
+    await wire.close()
+    reading = await tls.probe(Options(address=f"{HOST}:1"), Parts(wire), LONG)
+    assert (reading.state, reading.cause) == ("unknown", "system")

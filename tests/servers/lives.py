@@ -172,8 +172,8 @@ class Lives:
                 done = self.counted[one.service.id, success]
                 assert value <= done if doubt else value == done
                 shown[one.service.client, one.service.name, f"runs {success}"] = value
-        for labels, value in self._shown.items():
-            assert shown.get(labels, 0.0) >= value, (labels, shown.get(labels, 0.0) - value)
+        for labels, before in self._shown.items():
+            assert shown.get(labels, 0.0) >= before, (labels, shown.get(labels, 0.0) - before)
         self._shown = shown
 
     def check_seconds(self) -> None:

@@ -313,6 +313,8 @@ async def test_a_clock_that_is_set_adds_to_nobodys_uptime(
         shown = {labels[2]: spent for labels, spent in lives.ledger.uptime().items() if labels[1] == one.name}
         assert shown["up"] == pytest.approx(151.0, abs=0.01)
         assert shown.get("unknown", 0.0) == pytest.approx(max(0.0, jump), abs=0.01)
+    for stretch in await service_states.since(store, [one.id for one in lives.services], 0.0):
+        assert stretch.ended_at is None or stretch.ended_at >= stretch.began_at, "less than no time"
     beats = {one.id: one.heartbeat_at for one in await replicas.known(store)}
     assert beats["me"] == lives.clock.time()
     lives.clock.pass_(3.0)

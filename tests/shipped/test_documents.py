@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
 RUNNABLE = [path for path in DOCUMENTS if "```console\n$ " in path.read_text(encoding="utf-8")]
 PORT = "10900"
+ENVIRONMENT = {"REGISTRY_URL": "sqlite:///x.db", "GATEWAY_PASSWORD": "a", "INTRANET_PASSWORD": "a"}
+"""What snippets of our configuration take from the environment."""
 OURS = {"packages", "services", "windows", "probing", "probe_modules"}
 """Keys that make a snippet one of our configuration."""
 
@@ -151,7 +153,7 @@ def test_yaml_in_documents_is_valid_and_ours_is_accepted(path: Path) -> None:
         if not OURS & set(data):
             continue
         text = block if "databases" in data else block + "\ndatabases: {registry: {url: 'sqlite:///x.db'}}\n"
-        config.parse(text, name=path.name, environ={"REGISTRY_URL": "sqlite:///x.db", "GATEWAY_PASSWORD": "a"})
+        config.parse(text, name=path.name, environ=ENVIRONMENT)
 
 
 def test_the_readme_shows_the_example_that_ships() -> None:

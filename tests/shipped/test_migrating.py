@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from exporter import config
 from exporter.labels import LIMIT, normalised
+
+if TYPE_CHECKING:
+    from servers.postgresql import PostgreSQL
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "migrating.md").read_text(encoding="utf-8")
 BLOCKS = {
@@ -47,3 +53,35 @@ def test_what_becomes_of_a_status_is_what_is_said(text: str | None, shown: str) 
     assert normalised(text) == shown
     for word in ("`__null__`", "`__empty__`", "`U+FFFD`", f"over {LIMIT} characters", "begins with `=`"):
         assert word in section
+
+
+OLD = """
+CREATE TABLE clients (id serial PRIMARY KEY, name text NOT NULL);
+CREATE TABLE client_services (
+  id serial PRIMARY KEY, client_id integer NOT NULL REFERENCES clients, name text NOT NULL, endpoint_url text NOT NULL,
+  basic_auth_username text, basic_auth_password text, cron_schedule text NOT NULL, enabled boolean DEFAULT true,
+  expected_status_code integer DEFAULT 200, timeout_ms integer DEFAULT 5000);
+INSERT INTO clients (name) VALUES ('acme'), ('globex "2"');
+INSERT INTO client_services (client_id, name, endpoint_url, cron_schedule, enabled, expected_status_code, timeout_ms)
+VALUES (1, 'API', 'https://api.example.com/health', '*/5 * * * *', true, 200, 5000),
+       (2, 'API', 'https://api.example.net/health', '0 2 * * *', false, 204, 2500),
+       (1, 'shop: ä', 'http://shop.example.com/?a=1&b=2', '* * * * *', true, NULL, 5000);
+"""
+
+
+def test_the_services_of_the_old_database_become_a_configuration(postgres: PostgreSQL) -> None:
+    """With the columns that the old README names; what the statement prints is taken as it is."""
+    found = re.search(r"```sql\n(.*?)```", TEXT.partition("### Moving your services\n")[2], re.DOTALL)
+    assert found is not None
+    name = postgres.create_database().rpartition("/")[2]
+    postgres.execute(OLD, name)
+    ((text,),) = postgres.execute(found[1], name)
+    services = config.parse(text, name="services.yml").services
+    assert {word: (one.client, one.enabled) for word, one in services.items()} == {
+        "acme API": ("acme", True), 'globex "2" API': ('globex "2"', False), "shop: ä": ("acme", True),
+    }  # fmt: skip
+    probes = {word: one["probe"] for word, one in json.loads(text)["services"].items()}
+    assert probes["acme API"] == {
+        "kind": "http", "url": "https://api.example.com/health", "schedule": "*/5 * * * *", "timeout": "5000ms",
+    }  # fmt: skip
+    assert (probes['globex "2" API']["expected_status_code"], probes['globex "2" API']["timeout"]) == (204, "2500ms")

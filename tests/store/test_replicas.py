@@ -30,6 +30,17 @@ async def test_life_of_a_replica(url: str, open_store: Callable[..., Any]) -> No
     assert {one.id for one in await replicas.known(store)} == {"A", "b"}
 
 
+async def test_who_begins_keeps_the_heartbeat_of_its_last_life(url: str, open_store: Callable[..., Any]) -> None:
+    """A new one lives from its start; one of a name that was there before lives again, and looked until then."""
+    store = await open_store(url)
+    await replicas.begun(store, "new", 9.0)
+    async with store.writing() as connection:
+        await replicas.beat(connection, "old", 1.0, 2.0)
+    await replicas.ended(store, "old", 3.0)
+    await replicas.begun(store, "old", 9.0)
+    assert await replicas.known(store) == [Replica("new", 9.0, 9.0), Replica("old", 9.0, 3.0)]
+
+
 async def test_a_replica_is_forgotten_when_nothing_needs_it(
     url: str, open_store: Callable[..., Any], some_services: Callable[..., Any]
 ) -> None:

@@ -28,11 +28,13 @@ def files(authority: Authority, tmp_path: Path) -> dict[str, Path]:
     empty.write_text("nothing\n", encoding="ascii")
     broken = tmp_path / "broken.pem"
     broken.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", encoding="ascii")
+    os.mkfifo(tmp_path / "pipe")
     pair = tmp_path / "pair.pem"
     pair.write_bytes(cert.read_bytes() + key.read_bytes())
     return {
         "ca": ca, "cert": cert, "key": key, "other": other, "other_key": other_key, "empty": empty,
-        "broken": broken, "pair": pair, "missing": tmp_path / "missing.pem", "folder": tmp_path,
+        "broken": broken, "pair": pair, "pipe": tmp_path / "pipe", "zero": Path("/dev/zero"),
+        "missing": tmp_path / "missing.pem", "folder": tmp_path,
     }  # fmt: skip
 
 
@@ -95,7 +97,9 @@ def test_verification_is_left_out_only_on_request() -> None:
         pytest.param({"ca_file": "pipe"}, ("ca_file", "ca_file '{pipe}' is a pipe"), id="a pipe that nobody writes"),
         pytest.param({"ca_file": "zero"}, ("ca_file", "ca_file '{zero}' is a device"), id="a device without end"),
         pytest.param(
-            {"cert_file": "cert", "key_file": "pipe"}, ("cert_file", "key_file '{pipe}' is a pipe"), id="a key in a pipe"
+            {"cert_file": "cert", "key_file": "pipe"},
+            ("cert_file", "key_file '{pipe}' is a pipe"),
+            id="a key in a pipe",
         ),
         pytest.param({"ca_file": "empty"}, ("ca_file", "'{empty}' holds no PEM certificate"), id="no PEM"),
         pytest.param({"ca_file": "broken"}, ("ca_file", "'{broken}' holds no PEM certificate"), id="broken PEM"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 -- the loader reads the types of the fields
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from exporter import patterns
 from exporter.config.options import Secret, Size, option
+from exporter.config.secrets import looks_secret
 from exporter.probes.http import urls
 from exporter.wire.tls import TlsOptions  # noqa: TC001 -- the loader reads the types of the fields
 
@@ -110,6 +112,15 @@ class Options:
             return f"Options(url={urls.parse(self.url, drop_user=True).shown!r})"
         except ValueError:
             return "Options(url=<none>)"
+
+    def hidden(self) -> Iterator[str]:
+        """Yield what must not be shown although it is no option of its own: a server may send back what it was sent."""
+        for name, value in self.headers.items():
+            # Behind the word that tells the scheme, too.
+            yield from (text for text in (value, *value.split()[1:]) if looks_secret(name, text))
+        if self.basic_auth is not None:
+            pair = f"{self.basic_auth.username}:{self.basic_auth.password.reveal()}"
+            yield base64.b64encode(pair.encode(errors="replace")).decode()
 
     def problems(self, configuration: Any) -> Iterator[Problem]:
         """Yield what is wrong, as (path, sentence); no sentence repeats a credential."""

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _REFERENCE: Final = re.compile(r"\$(?:\$|(?P<plain>\w+)|\{(?P<braced>\w+)\})", re.ASCII)
 _NAMED: Final = re.compile(r"\(\?P?<([A-Za-z_]\w*)>", re.ASCII)
-_LABEL: Final = r"[a-zA-Z_][a-zA-Z0-9_]*"
+# Prometheus keeps names with two underscores to itself: `__name__` would let the peer choose the metric's.
+_LABEL: Final = r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,11 @@ class QueryResponse:
             yield (), "this step does nothing: give expect, expect_bytes, send or starttls"
         if self.expect is not None:
             yield from self._expect_problems(self.expect)
-        elif self.labels:
+        names = [label.name for label in self.labels]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield ("labels", index, "name"), f"there is a label {name!r} already: give each a name of its own"
+        if self.expect is None and self.labels:
             yield ("labels",), "labels are made of what `expect` found: give expect, or leave labels out"
 
     def _expect_problems(self, expect: str) -> Iterator[Problem]:
