@@ -59,6 +59,12 @@ def _secrets(made: Generation) -> frozenset[str]:
     return made.configuration.secrets | made.modules.secrets
 
 
+def _taken_in(look: asyncio.Task[Any]) -> None:
+    """Take in how a look ended that nobody waits for any more: the loop would log it as never retrieved."""
+    if not look.cancelled():
+        look.exception()
+
+
 def _replica(configuration: Configuration) -> str:
     """Return the name of this process among those that share the store."""
     return configuration.replica or f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
@@ -202,6 +208,7 @@ class Running:
         """See whether the store answers: readiness says so until the next look."""
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(recall(self._store))
+            self._look.add_done_callback(_taken_in)
         # Not cancelled when it is late: unwinding would take as long again, and the next look asks how it ended.
         done, _ = await asyncio.wait({self._look}, timeout=STORE_PATIENCE)
         if not done:

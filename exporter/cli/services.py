@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from exporter.cli import tables
+from exporter.cli import service_tables, tables
 from exporter.cli.option_types import FilePath
 from exporter.cli.progress import ProgressLine
 from exporter.errors import UnknownServiceError
@@ -27,9 +26,6 @@ Found = TypeVar("Found")
 LISTED: Final = ("client", "service", "state", "since", "uptime_24h", "last_run", "response_time_ms", "reason")
 READINGS: Final = ("checked_at", "state", "status_code", "response_time_ms", "cause", "reason")
 STRETCHES: Final = ("began_at", "ended_at", "state", "seconds")
-HEADINGS: Final = {"response_time_ms": "Took", "seconds": "Lasted", "origin": "Named in"}
-"""Columns that a table calls otherwise than by their key."""
-ORIGINS: Final = {"file": "configuration file", "api": "API"}
 
 
 def _with_data(function: Callable[..., None]) -> Callable[..., None]:
@@ -85,7 +81,7 @@ def list_(names: tuple[str, ...], client: str | None, state: str | None, config:
     """
     found = _read(_overviews(config, names))
     found = [one for one in found if client in (None, one.service.client) and (state is None or one.state == state)]
-    _print(output, [_row(one) for one in found], LISTED, _table_of(LISTED, "No service."))
+    _print(output, [_row(one) for one in found], LISTED, service_tables.of(LISTED, "No service."))
     if any(one.state == "down" for one in found):
         raise click.exceptions.Exit(1)
 
@@ -109,7 +105,7 @@ def show(name: str, config: Path | None, output: str) -> None:
         "enabled": one.service.enabled,
         "origin": one.service.origin,
     }
-    _print(output, [row], tuple(row), _show_table, single=True)
+    _print(output, [row], tuple(row), service_tables.single, single=True)
 
 
 @command.command()
@@ -129,11 +125,14 @@ def history(name: str, since: str, limit: int, config: Path | None, output: str,
         length = period(since)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--since") from None
+    columns = STRETCHES if stretches else READINGS
     if stretches:
-        one = _read(_overviews(config, (name,), length=length))[0]
-        _print(output, _stretch_rows(one)[-limit:][::-1], STRETCHES, _table_of(STRETCHES))
-        return
-    _print(output, _read(_readings(config, name, length, limit)), READINGS, _table_of(READINGS))
+        rows = _stretch_rows(_read(_overviews(config, (name,), length=length))[0])[::-1]
+    else:
+        rows = _read(_readings(config, name, length, limit + 1))
+    _print(output, rows[:limit], columns, service_tables.of(columns))
+    if len(rows) > limit:
+        click.echo(f"These are the newest {limit}: a higher --limit shows more.", err=True)
 
 
 @command.command()
@@ -245,39 +244,6 @@ def _stretch_rows(one: Overview) -> list[dict[str, Any]]:
         }
         for stretch in one.stretches
     ]
-
-
-def _show_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    return tables.table(("", ""), [(_heading(column), _cell(column, value)) for column, value in rows[0].items()])[1:]
-
-
-def _table_of(
-    columns: Sequence[str], nothing: str = "Nothing in that time."
-) -> Callable[[Sequence[Mapping[str, Any]]], str]:
-    def table(rows: Sequence[Mapping[str, Any]]) -> str:
-        if not rows:
-            return nothing + "\n"
-        cells = [[_cell(column, row[column]) for column in columns] for row in rows]
-        size = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        return tables.table([_heading(column) for column in columns], cells, size)
-
-    return table
-
-
-def _heading(column: str) -> str:
-    return HEADINGS.get(column, column.replace("_", " ").capitalize())
-
-
-def _cell(column: str, value: Any) -> str:
-    if value is None:
-        return "-"
-    if column.startswith("uptime_"):
-        return tables.percent(value)
-    if column in {"response_time_ms", "seconds"}:
-        return tables.duration(value) if column == "seconds" else f"{value:g} ms"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ORIGINS[value] if column == "origin" else str(value)
 
 
 def _print(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 500
 """Services in one transaction: other writers get their turn between two."""
-UNSEEN: Final = "Watchbridge did not run"
+UNSEEN: Final = "nobody looked: Watchbridge did not run, or was just taking over"
 
 
 async def taken_over(

@@ -228,7 +228,14 @@ def test_history_tells_readings_and_stretches_the_newest_first(config: Path) -> 
     assert (readings[1]["reason"], readings[1]["cause"], readings[1]["response_time_ms"]) == (
         "it was refused", "refused", 3.1,
     )  # fmt: skip
-    assert len(printed("history", "acme/web", "--limit", "1", "--config", str(config))) == 1
+    for extra in ((), ("--stretches",)):
+        cut = run("history", "acme/web", "--limit", "1", *extra, "--config", str(config), "--output", "json")
+        assert json.loads(cut.stdout)[0]["state"] == "up"
+        assert (len(json.loads(cut.stdout)), cut.stderr) == (
+            1,
+            "These are the newest 1: a higher --limit shows more.\n",
+        )
+    assert run("history", "acme/web", "--limit", "2", "--config", str(config)).stderr == ""
     stretches = printed("history", "acme/web", "--stretches", "--config", str(config))
     assert [(row["state"], row["ended_at"] is None) for row in stretches] == [("up", True), ("down", False)]
     assert stretches[1]["seconds"] == pytest.approx(1800, abs=1)

@@ -195,7 +195,7 @@ def test_no_one_is_taken_for_dead_because_the_store_was_away(
         _probed_once(target)
         assert pair.owned() == shares
     assert watched.falls == []
-    unseen = "SELECT count(*) FROM service_states WHERE reason = 'Watchbridge did not run'"
+    unseen = "SELECT count(*) FROM service_states WHERE reason LIKE 'nobody looked%'"
     assert server.execute(unseen, _database(pair)) == [("0",)]
     for program in pair.running.values():
         assert program.stop() == 0

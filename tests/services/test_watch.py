@@ -15,6 +15,7 @@ from sqlalchemy import update
 from exporter import config, probing
 from exporter.services import watch as watching
 from exporter.services.board import RUNS, STATE
+from exporter.services.takeover import UNSEEN
 from exporter.services.watch import Watch
 from exporter.store import client_services, clients, replicas, service_editing, service_states, service_totals, tables
 from exporter.wire import Wire
@@ -402,7 +403,7 @@ async def test_replicas_share_the_services_and_take_over_from_the_dead(
     assert set(first.states().values()) == {"up"}
     taken = {one.name: one.id for one in first.watch.services.values() if one.name in owned[1]}
     stretches = await service_states.since(first.store, list(taken.values()), 0.0)  # type: ignore[arg-type]
-    assert any(one.state == "unknown" and one.reason == "Watchbridge did not run" for one in stretches)
+    assert any(one.state == "unknown" and one.reason == UNSEEN for one in stretches)
     third = process(await open_store(shared), clock, "c", found)
     await both(first, third, 8)
     third.watch._serving = asyncio.create_task(asyncio.sleep(0))
