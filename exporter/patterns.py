@@ -46,6 +46,11 @@ class Pattern(Protocol):
         """How many capturing groups there are."""
         ...
 
+    @property
+    def programsize(self) -> int:
+        """How many states it has: a search may have to follow all of them at each byte."""
+        ...
+
     def search(self, text: bytes) -> Match | None:
         """Return the first place at which the pattern is found."""
         ...

@@ -21,9 +21,9 @@ def single(rows: Sequence[Mapping[str, Any]]) -> str:
     return tables.table(("", ""), [(_heading(column), _cell(column, value)) for column, value in rows[0].items()])[1:]
 
 
-def _table_of(
-    columns: Sequence[str], nothing: str = "Nothing in that time."
-) -> Callable[[Sequence[Mapping[str, Any]]], str]:
+def of(columns: Sequence[str], nothing: str = "Nothing in that time.") -> Callable[[Sequence[Mapping[str, Any]]], str]:
+    """Return what makes rows a table of these columns, cut to fit where standard output is a terminal."""
+
     def table(rows: Sequence[Mapping[str, Any]]) -> str:
         if not rows:
             return nothing + "\n"

@@ -97,7 +97,9 @@ def show(name: str, config: Path | None, output: str) -> None:
     from exporter.uptime import WINDOWS
 
     one = _read(_overviews(config, (name,), length=max(WINDOWS.values())))[0]
-    row = _row(one) | {
+    row = _row(one)
+    del row["uptime_24h"]  # it stands among the others
+    row |= {
         "status_code": one.last.status_code if one.last else None,
         "cause": (one.last.cause or None) if one.last else None,
         **{f"uptime_{window}": one.uptime(window) for window in WINDOWS},

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from exporter import patterns, processes, verdict
+from exporter import patterns, processes, searching, verdict
 from exporter.config.options import option
 from exporter.config.secrets import looks_secret
 from exporter.errors import ProcessNotStartedError
@@ -166,7 +166,13 @@ async def probe(options: Options, parts: ProbeParts, timeout: float) -> Reading:
     if finished is None or finished.timed_out:
         return Reading("down", f"did not end within {timeout:g} s and was killed", duration, "timeout")
     parts.explain(f"ended with the exit status {finished.code} and {len(finished.output)} bytes of output")
-    found = _judged(options, finished)
+    said = len(finished.output) + len(finished.errors)
+    try:
+        steps = searching.effort((*options.expect, *options.expect_not)) * said
+        found = await searching.apart(lambda: _judged(options, finished), steps, max(GRACE, timeout - duration))
+    except TimeoutError:
+        reason = f"the patterns could not be looked for in {said} bytes of output in time: write simpler ones"
+        return Reading("unknown", reason, duration, "config")
     return Reading(found.state, found.reason, duration, found.cause, components=found.components, facts=finished.code)
 
 

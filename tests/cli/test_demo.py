@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -84,14 +85,23 @@ def test_what_it_prints_can_be_typed(tmp_path: Path, address: str) -> None:
     folder = tmp_path / "a 'folder' of \"mine\""
     folder.mkdir()
     with demo(folder, "--web.listen-address", address, "--log.level", "warn") as (_, said):
-        assert re.search(r"at http://127\.0\.0\.1:\d+/metrics\n", said)
-        for title, wanted in (("see the packages", "watchbridge_packages{"), ("report them", "TOTAL")):
+        assert re.search(r"look at http://127\.0\.0\.1:\d+\n", said)
+        for title, wanted in (
+            ("see the services", "watchbridge_service_state{"),
+            ("see the packages", "watchbridge_packages{"),
+            ("report them", "TOTAL"),
+            ("ask how it is", '"healthy"'),
+        ):
             line = re.search(rf"{title}: +(.*)", said)
             assert line is not None
             typed = line[1].replace(f"{shlex.quote(sys.argv[0])} ", "")
             typed = re.sub(r"(/\S*__main__\.py|watchbridge) packages", f"{sys.executable} -m exporter packages", typed)
-            done = subprocess.run(["sh", "-c", typed], capture_output=True, text=True, timeout=60, check=False)
-            assert wanted in done.stdout, (typed, done.stderr)
+            ended = time.monotonic() + 20  # the services are there a moment after the URL
+            while True:
+                done = subprocess.run(["sh", "-c", typed], capture_output=True, text=True, timeout=60, check=False)
+                if wanted in done.stdout:
+                    break
+                assert time.monotonic() < ended, (typed, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize("address", ['x"y:1', "here", "127.0.0.1:99999", "127.0.0.1:1\nlog: {}"])

@@ -300,3 +300,10 @@ async def test_the_duration_is_that_of_the_program() -> None:
     began = time.monotonic()
     reading = await run("import time; time.sleep(0.2)")
     assert 0.2 <= reading.duration <= time.monotonic() - began
+
+
+async def test_an_expression_that_takes_too_long_holds_nobody_up() -> None:
+    """A program's output may be long, and a pattern may have many states."""
+    reading = await run("print('x' * 59_999)", expect=("(x?){1000}y",), timeout=1.0)
+    assert (reading.state, reading.cause) == ("unknown", "config")
+    assert "could not be looked for in 60000 bytes of output" in reading.reason

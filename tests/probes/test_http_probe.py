@@ -258,6 +258,14 @@ async def test_headers_are_held_against_expressions(parts, bad, check, matches, 
             assert check.header in reading.reason
 
 
+async def test_an_expression_that_takes_too_long_holds_nobody_up(parts, bad):
+    """RE2 is linear, in the pattern too: what it cannot do in time says nothing of the service."""
+    options = http.Options(url=bad.url("/long"), body_matches=("(x?){1000}y",), body_size_limit=Size(40_000))
+    reading = await http.probe(options, parts, 0.3)
+    assert (reading.state, reading.cause, reading.status_code) == ("unknown", "config", 200)
+    assert "could not be looked for in 40000 bytes in time" in reading.reason
+
+
 async def test_expressions_are_not_asked_of_an_error_page(parts, bad):
     """They were written for the page itself: the code is the reason, and no expression is to blame."""
     reading = await read(parts, bad.url("/status/500"), body_matches=("fine",))

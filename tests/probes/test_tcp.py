@@ -616,3 +616,16 @@ async def test_our_own_trouble_says_nothing_of_the_service() -> None:
     await wire.close()
     reading = await tcp.probe(Options(address=f"{HOST}:1"), Parts(wire), LONG)
     assert (reading.state, reading.cause) == ("unknown", "system")
+
+
+def test_a_pattern_of_many_states_is_not_searched_without_end() -> None:
+    """All connections share a thread: a peer that sends long lines must not have it follow a thousand states."""
+    dialogue = Dialogue((QueryResponse(expect="(x?){1000}y"),), lambda: pytest.fail("no TLS"), lambda _: None)
+    assert dialogue.opened() is WAIT
+    with pytest.raises(WireError, match="fewer repetitions") as raised:
+        dialogue.received(b"x" * 60_000 + b"\n")
+    assert raised.value.cause == "config"
+    plain = Dialogue((QueryResponse(expect="signed in"),), lambda: pytest.fail("no TLS"), lambda _: None)
+    assert plain.opened() is WAIT
+    for _ in range(15):
+        assert plain.received(b"x" * 60_000 + b"\n") is WAIT

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from exporter import probed
+from exporter import probed, searching
 from exporter.model import Family, Reading, Samples
 from exporter.probes.dns.options import MISSING, Options, RecordChecks, is_installed, server_address
 from exporter.wire.addresses import guarded
@@ -35,6 +35,8 @@ TARGET: Final = ("server", "target.invalid")
 """The option that names the target, and what stands in it until a request does (RFC 6761, section 6.4)."""
 KEEPS_DEADLINE: Final = True
 
+LOOKING: Final = 0.5
+"""Seconds that looking for patterns gets: the answer is there, however late it came."""
 PHASES: Final = ("resolve", "connect", "request")
 
 # Names and words of blackbox_exporter (prober/dns.go): its users' rules go on working.
@@ -125,7 +127,7 @@ async def probe(options: Options, parts: ProbeParts, timeout: float) -> Reading:
         state: State = "unknown" if error.cause in OURS else "down"
         duration = parts.clock.monotonic() - began
         return Reading(state, error.reason, duration, error.cause, phases=phases, facts=Facts(address))
-    return _judged(options, parts, exchange, answer, phases)
+    return await _judged(options, parts, exchange, answer, phases)
 
 
 async def _address(options: Options, parts: ProbeParts, timeout: float) -> str:
@@ -144,14 +146,21 @@ def _exchange(options: Options, parts: ProbeParts, address: str) -> Exchange:
     return Exchange(options, address, parts)
 
 
-def _judged(
+async def _judged(
     options: Options, parts: ProbeParts, exchange: Exchange, answer: Answer, phases: dict[str, float]
 ) -> Reading:
     from exporter.probes.dns import messages  # noqa: PLC0415 -- as above
 
     duration = sum(phases.values())
     parts.explain(f"it answered {messages.told(answer)}")
-    failed = next(messages.failures(options, answer), None)
+    try:
+        failed = await searching.apart(
+            lambda: next(messages.failures(options, answer), None), messages.steps(options, answer), LOOKING
+        )
+    except TimeoutError:
+        return Reading(
+            "unknown", "the patterns could not be looked for in time: write simpler ones", duration, "config"
+        )
     facts = Facts(
         exchange.address,
         len(answer.answer),

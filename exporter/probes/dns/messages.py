@@ -17,6 +17,7 @@ import dns.rdataclass
 import dns.rdatatype
 
 from exporter import patterns
+from exporter.searching import effort
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -109,6 +110,17 @@ def failures(options: Options, answer: Answer) -> Iterator[str]:
         checks: RecordChecks | None = getattr(options, f"validate_{section}")
         if checks is not None and (sentence := _failed(checks, getattr(answer, section))):
             yield f"the {section} section {sentence}"
+
+
+def steps(options: Options, answer: Answer) -> int:
+    """Return how many steps looking for the patterns takes at worst."""
+    total = 0
+    for section in ("answer", "authority", "additional"):
+        checks: RecordChecks | None = getattr(options, f"validate_{section}")
+        if checks is not None:
+            texts = (text for key in checks.__dataclass_fields__ for text in getattr(checks, key))
+            total += effort(texts) * sum(map(len, getattr(answer, section)))
+    return total
 
 
 def _failed(checks: RecordChecks, lines: tuple[str, ...]) -> str | None:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final
 from exporter.model import Reading
 from exporter.probes.http import plans, urls
 from exporter.probes.http.bodyfile import read as read_body
-from exporter.probes.http.checks import Answer, judge, named
+from exporter.probes.http.checks import Answer, Judgement, judge, named
 from exporter.probes.http.facts import FAMILIES, Facts, samples
 from exporter.probes.http.options import Options
 from exporter.probes.http.trip import travel
+from exporter.searching import apart
 from exporter.verdict import Verdict
 from exporter.wire.call import OURS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from exporter.model import ProbeParts, State
@@ -38,6 +38,8 @@ KEEPS_DEADLINE: Final = True
 
 _SCHEME: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _SHOWN: Final = 64
+_LEAST: Final = 0.25
+"""Seconds that judging an answer gets at least: it is there, however late it came."""
 
 
 async def probe(options: Options, parts: ProbeParts, timeout: float) -> Reading:
@@ -52,7 +54,15 @@ async def probe(options: Options, parts: ProbeParts, timeout: float) -> Reading:
         return _failed(trip, trip.error)
     if trip.exchange.head is None:
         return Reading("unknown", "the connection ended well and without an answer", trip.duration, cause="unexpected")
-    return _answered(options, plan, trip, trip.exchange.head, parts.explain)
+    answer = Answer(trip.exchange.head, trip.exchange.body, trip.exchange.cut, trip.outcome.tls is not None)
+    steps = plan.effort * (len(answer.body) + answer.head.size)
+    try:
+        judged = await apart(
+            lambda: judge(options, plan, answer, parts.explain), steps, max(_LEAST, timeout - trip.duration)
+        )
+    except TimeoutError:
+        return _reading(trip, Verdict("unknown", _costly(answer), "config"), _costly(answer))
+    return _answered(trip, answer.head, judged)
 
 
 def target(options: Options) -> str:
@@ -89,9 +99,15 @@ def _failed(trip: Trip, error: WireError) -> Reading:
     return _reading(trip, Verdict(state, reason, error.cause), reason)
 
 
-def _answered(options: Options, plan: Plan, trip: Trip, head: Head, explain: Callable[[str], None]) -> Reading:
-    answer = Answer(head, trip.exchange.body, trip.exchange.cut, trip.outcome.tls is not None)
-    verdict, health, by_regex = judge(options, plan, answer, explain)
+def _costly(answer: Answer) -> str:
+    return (
+        f"{named(answer.head.code)}, but the expressions could not be looked for in {len(answer.body)} bytes in time:"
+        " write simpler ones, with fewer repetitions"
+    )
+
+
+def _answered(trip: Trip, head: Head, judged: Judgement) -> Reading:
+    verdict, health, by_regex = judged
     reason = verdict.reason
     if verdict.state == "up":
         reason = f"{named(head.code)} in {trip.duration * 1000:.0f} ms" + (f"; {health.reason}" if health else "")

@@ -40,6 +40,11 @@ class Head:
         # One pass for all look-ups: field names are told apart without capitals (RFC 9110, section 5.1).
         self._lower = block.lower()
 
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return len(self._raw)
+
     def value(self, name: bytes) -> bytes | None:
         """Return the first value of a field, its name in small letters; None without such a field."""
         at = self._lower.find(b"\n" + name + b":")

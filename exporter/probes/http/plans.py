@@ -12,6 +12,7 @@ from exporter import __version__
 from exporter.probes.http import urls
 from exporter.probes.http.body import LIMIT
 from exporter.probes.http.options import code_range
+from exporter.searching import effort
 from exporter.wire.call import Send
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Plan:
     limit: int
     coding: str
     has_checks: bool
+    effort: int
+    """Steps that the expressions take for each byte at worst."""
 
 
 _PLANS: Final[dict[int, tuple[weakref.ref[Options], Plan]]] = {}
@@ -86,6 +89,7 @@ def made(options: Options, body: bytes | None) -> Plan:
         limit=options.body_size_limit or LIMIT,
         coding=options.compression if options.compression in {"gzip", "deflate"} else "",
         has_checks=_has_checks(options),
+        effort=effort(_expressions(options)),
     )
 
 
@@ -144,6 +148,11 @@ def connect_request(url: Url) -> Send:
     """Return what asks a proxy for a connection to the host of a URL."""
     lines = [f"CONNECT {url.place} HTTP/1.1", f"Host: {url.place}", f"User-Agent: Watchbridge/{__version__}", "", ""]
     return Send("\r\n".join(lines).encode())
+
+
+def _expressions(options: Options) -> list[str]:
+    of_headers = (*options.header_matches, *options.header_not_matches)
+    return [*options.body_matches, *options.body_not_matches, *(check.regexp for check in of_headers)]
 
 
 def _has_checks(options: Options) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from exporter import patterns
 from exporter.lines import Lines, quoted
 from exporter.probes.tcp.options import expanded, references
+from exporter.searching import QUICK
 from exporter.wire.call import DONE, WAIT, Send, StartTls, Step, WireError
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from exporter.model import Cause
     from exporter.probes.tcp.options import QueryResponse
 
+MOST_STEPS: Final = 10 * QUICK
+"""Steps of all searches of one dialogue: they hold up the others on the wire's thread, for a second at worst."""
 _TRIES: Final = 256
 """How often an unfinished line is searched as it grows: enough for a prompt, and no peer can make it quadratic."""
 _TOLD: Final = 50
@@ -51,6 +54,7 @@ class Dialogue:
         self._explain = explain
         self._lines = Lines()
         self._tries = 0
+        self._spent = 0
         self._told = 0
         self._last: bytes | None = None
         self._reply: bytes | None = None
@@ -142,10 +146,17 @@ class Dialogue:
             if self._told < _TOLD:
                 self._told += 1
                 self._explain(f"received the line {self._shown(line)}")
-            if (match := pattern.search(line)) is not None:
+            if (match := self._search(pattern, line)) is not None:
                 return self._found(step, pattern, match)
             self._last, self._tries = line, 0
         return self._heard_unfinished(step, pattern)
+
+    def _search(self, pattern: patterns.Pattern, line: bytes) -> patterns.Match | None:
+        self._spent += pattern.programsize * len(line)
+        if self._spent > MOST_STEPS:
+            told = f"step {self.at + 1} of {len(self._steps)}: its pattern takes too long for what the peer sends"
+            raise WireError("config", f"{told}; write a simpler one, with fewer repetitions")
+        return pattern.search(line)
 
     def _heard_unfinished(self, step: QueryResponse, pattern: patterns.Pattern) -> bytes | None:
         """Look at a line that has not ended yet: a prompt such as `login: ` never does."""
@@ -153,7 +164,7 @@ class Dialogue:
         if not self._is_ended and (self._tries > _TRIES or self._needs_line()):
             return None
         line = self._lines.tail()
-        match = pattern.search(line) if line else None
+        match = self._search(pattern, line) if line else None
         if match is None or (not self._is_ended and match.end() == len(line) and _uses_groups(step)):
             return None
         self._explain(f"received {self._shown(line)} without a line end")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from exporter.collectors.packages import STATUSES, Options, read
 from exporter.databases import open_database, options_from_url
-from exporter.example import COUNTS, STUCK, Packages
+from exporter.example.packages import COUNTS, STUCK, Packages
 
 if TYPE_CHECKING:
     from pathlib import Path
