@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from exporter.services.batch import Batch, Noted
 from exporter.services.standing import Counted, Standing, Transition
-from exporter.services.takeover import taken_over
+from exporter.services.takeover import Taker, taken_over
 from exporter.store import client_services, replicas, service_states, service_status, service_totals
 from exporter.uptime import WINDOWS, History, Stretch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -49,16 +49,19 @@ class Ledger:
         self._ratios: dict[Labels, float] = {}
         self._ratios_at: float | None = None
 
-    async def take(self, services: Sequence[Service], others: Collection[str] = ()) -> list[Standing]:
+    async def take(
+        self, services: Sequence[Service], others: Collection[str] = (), in_window: Container[int] = ()
+    ) -> list[Standing]:
         """Go on where the owner before us stopped; StoreError when the store does not answer.
 
         Services that one of the `others`, who live, still watches are left out: it lets go of them once it sees us.
+        Those `in_window` are in maintenance.
         """
         now = max(self._clock.time(), self._floor)
         taken = {service.id for service in services}
         # Where one comes back before its end was committed, the take-over ends what is open.
         self._batch.dropped = [one for one in self._batch.dropped if one.standing.service.id not in taken]
-        standings = await taken_over(self._store, self.replica, services, now, others)
+        standings = await taken_over(self._store, services, Taker(self.replica, now, others, in_window))
         for standing in standings:
             self._standings[standing.service.id] = standing
         await self.recall([standing.service.id for standing in standings if standing.service.full])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from exporter.services.standing import Standing
+    from exporter.services.service import Service
     from exporter.windows import Window, WindowOptions
 
 
@@ -19,7 +19,7 @@ class Maintenance:
         self._active: tuple[Window, ...] = ()
         self._from = self._until = 0.0
 
-    def covered(self, standings: Iterable[Standing], now: float) -> frozenset[int]:
+    def covered(self, services: Iterable[Service], now: float) -> frozenset[int]:
         """Return the ids of the services that are in a window now."""
         if not self._windows:
             return frozenset()
@@ -34,7 +34,5 @@ class Maintenance:
         groups = frozenset().union(*(window.groups for window in self._active))
         everything = any(window.everything for window in self._active)
         return frozenset(
-            standing.service.id
-            for standing in standings
-            if everything or standing.service.name in names or standing.service.group in groups
+            service.id for service in services if everything or service.name in names or service.group in groups
         )

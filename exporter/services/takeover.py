@@ -7,6 +7,7 @@ What another living replica has open is not ours yet: it ends that itself, once 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
@@ -16,7 +17,7 @@ from exporter.services.standing import Counted, Standing
 from exporter.store import replicas, service_states, service_status, service_totals, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Container, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,32 +30,39 @@ CHUNK: Final = 500
 UNSEEN: Final = "nobody looked: Watchbridge did not run, or was just taking over"
 
 
-async def taken_over(
-    store: Store, replica: str, services: Sequence[Service], now: float, others: Collection[str] = ()
-) -> list[Standing]:
-    """Return the standings of services that are ours from `now` on; what was open before is closed in the store.
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """Who takes services over, and when (seconds since 1970).
 
-    Those that one of the `others`, who live, still watches are left out.
+    `others` are the replicas that live: what one of them still watches is left to it. `in_window` are the services
+    that are in maintenance now.
     """
+
+    replica: str
+    now: float
+    others: Collection[str] = ()
+    in_window: Container[int] = ()
+
+
+async def taken_over(store: Store, services: Sequence[Service], taker: Taker) -> list[Standing]:
+    """Return the standings of services that are ours from now on; what was open before is closed in the store."""
     standings: list[Standing] = []
     for start in range(0, len(services), CHUNK):
-        standings += await _taken(store, replica, services[start : start + CHUNK], now, others)
+        standings += await _taken(store, services[start : start + CHUNK], taker)
     return standings
 
 
-async def _taken(
-    store: Store, replica: str, services: Sequence[Service], now: float, others: Collection[str]
-) -> list[Standing]:
+async def _taken(store: Store, services: Sequence[Service], taker: Taker) -> list[Standing]:
     async with store.writing() as connection:
         opened = await _opened(connection, [service.id for service in services])
-        held = {identity for identity, found in opened.items() if any(one.replica in others for one in found)}
+        held = {identity for identity, found in opened.items() if any(one.replica in taker.others for one in found)}
         identities = [service.id for service in services if service.id not in held]
         # Read only now: an owner that has ended its stretch has committed all that it counted before.
         totals = await service_totals.known(store, identities)
         latest = await service_status.latest(store, identities)
         heartbeats = {one.id: one.heartbeat_at for one in await replicas.known(store)}
-        taking = _Taking(replica, now, heartbeats)
-        standings = [_resumed(service, latest.get(service.id), now) for service in services if service.id not in held]
+        taking = _Taking(taker.replica, taker.now, heartbeats)
+        standings = [_resumed(one, latest.get(one.id), taker) for one in services if one.id not in held]
         for standing in standings:
             standing.counted = _counted(totals.get(standing.service.id))
             taking.take(standing, opened.get(standing.service.id, ()))
@@ -119,10 +127,13 @@ def _counted(total: service_totals.Totals | None) -> Counted:
     return Counted(total.runs_success, total.runs_failure, {s: spent for s, spent in total.seconds.items() if spent})
 
 
-def _resumed(service: Service, last: service_status.StoredReading | None, now: float) -> Standing:
+def _resumed(service: Service, last: service_status.StoredReading | None, taker: Taker) -> Standing:
     """Return the standing by the last stored reading, unless that is of a time to come; unknown if it is too old."""
+    now, windowed = taker.now, service.id in taker.in_window
     standing = Standing(service, since=now)
     if last is None or last.checked_at > now:
+        standing.look(now, in_window=windowed)
+        standing.since = now
         return standing
     reading = Reading(
         state=last.status,
@@ -132,6 +143,6 @@ def _resumed(service: Service, last: service_status.StoredReading | None, now: f
         status_code=last.status_code,
     )
     standing.note(reading, last.checked_at)
-    standing.look(now, in_window=False)
+    standing.look(now, in_window=windowed)
     standing.since = now
     return standing

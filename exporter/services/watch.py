@@ -41,6 +41,8 @@ PURGED: Final = 20_000
 """Rows that one removal takes: ten times more than 10,000 services write in that time would need two."""
 FORGOTTEN_AFTER: Final = 86_400.0
 """Seconds without a heartbeat after which nobody asks for a replica any more."""
+BEGIN_SECONDS: Final = 5.0
+"""How long a start waits for the store to tell of the services, so that the first scrape shows them."""
 CLOSE_SECONDS: Final = 6.0
 """How long the tick under way may take at the end: a little more than one operation of the store."""
 LAST_COMMITS: Final = 3
@@ -69,6 +71,7 @@ class Watch:
         self._parts: ProbeParts | None = None
         self._ending = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
+        self._first = asyncio.Event()
         self._registry = Registry(store, configuration, keys)
         self._maintenance = Maintenance(configuration.windows)
         self._liveness = Liveness(replica)
@@ -90,9 +93,12 @@ class Watch:
         """Return the enabled services of a name, of one client where one is given."""
         return [one for one in self.services.values() if one.name == name and client in (None, one.client)]
 
-    def start(self) -> None:
-        """Begin to watch, in the background."""
+    async def start(self) -> None:
+        """Begin to watch, in the background; return when the services are there to be shown, or after a moment."""
         self._serving = asyncio.create_task(self._serve())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BEGIN_SECONDS):
+                await self._first.wait()
 
     async def _serve(self) -> None:
         """Watch until told to end; nothing that goes wrong once ends it."""
@@ -100,6 +106,7 @@ class Watch:
         try:
             while not self._ending.is_set():
                 await self.tick()
+                self._first.set()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(BEAT):
                         await self._ending.wait()
@@ -147,7 +154,9 @@ class Watch:
 
     async def _commit(self) -> None:
         moment = self._clock.time()
-        for transition in self.board.look(moment, self._maintenance.covered(self.board, moment)):
+        for transition in self.board.look(
+            moment, self._maintenance.covered((one.service for one in self.board), moment)
+        ):
             self.ledger.transit(transition)
         if self.board.standings or self.ledger.waits or self._shared:
             self._show(await self.ledger.commit())
@@ -209,7 +218,8 @@ class Watch:
                 changed.append(standing)
         for standing in changed:
             self.board.refresh(standing, now)  # where two exchanged their names, the second took the first's series
-        taken = await self.ledger.take(fresh, self._living - {self.ledger.replica}) if fresh else []
+        others, windowed = self._living - {self.ledger.replica}, self._maintenance.covered(fresh, now)
+        taken = await self.ledger.take(fresh, others, windowed) if fresh else []
         for standing in taken:
             self.board.add(standing, now)
         self.scheduler.adopt([one for one in owned if one.id in self.board.standings])
@@ -230,6 +240,8 @@ class Watch:
         if reading.facts is not None:
             reading = replace(reading, facts=None)  # only `/probe` shows them, and a reading is kept until the next
         at = self._clock.time()
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("probed: %s: %s", reading.state, reading.reason, extra={"fields": _fields(service)})
         transition = self.board.note(service.id, reading, at)
         self.ledger.note(service, reading, at)
         if transition is not None:
@@ -239,8 +251,7 @@ class Watch:
 
     def _tell(self, service: Service, state: str, reason: str) -> None:
         level = logging.INFO if state in {"up", "maintenance"} else logging.WARNING
-        fields = {"client": service.client, "target": service.name, "state": state}
-        log.log(level, "the service is %s: %s", state, reason, extra={"fields": fields})
+        log.log(level, "the service is %s: %s", state, reason, extra={"fields": _fields(service) | {"state": state}})
 
     def _notice_jump(self) -> None:
         """Begin new stretches where the wall clock was set: a day that did not pass is nobody's uptime."""
@@ -280,3 +291,7 @@ class Watch:
                     break
             with contextlib.suppress(WatchbridgeError):
                 await replicas.ended(self._store, self.ledger.replica, max(self._clock.time(), self.ledger.seen_until))
+
+
+def _fields(service: Service) -> dict[str, str]:
+    return {"client": service.client, "target": service.name}

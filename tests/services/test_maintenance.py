@@ -10,7 +10,6 @@ from servers.watched import NOON, service
 
 from exporter.config.options import Duration
 from exporter.services.maintenance import Maintenance
-from exporter.services.standing import Standing
 from exporter.windows import WindowOptions
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ WEB, SHOP, DATABASE = (
 
 
 def covered(maintenance: Maintenance, now: float, *services: Service) -> set[int]:
-    return set(maintenance.covered([Standing(one) for one in services or (WEB, SHOP, DATABASE)], now))
+    return set(maintenance.covered(services or (WEB, SHOP, DATABASE), now))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from servers.lives import Lives, registered
 from servers.watched import NOON
 
 from exporter.services import takeover
-from exporter.services.takeover import UNSEEN, taken_over
+from exporter.services.takeover import UNSEEN, Taker, taken_over
 from exporter.store import replicas, service_states, service_status, service_totals
 from exporter.store.service_states import Stretch
 from exporter.store.service_status import StoredReading
@@ -41,7 +41,7 @@ async def test_the_time_that_nobody_saw_is_unknown(url: str, open_store: Callabl
         heartbeat=NOON + 50,
         last=StoredReading(one.id, "degraded", NOON + 49, 301, 12.5, "it redirects", "status"),
     )
-    (standing,) = await taken_over(store, "new", [one], NOON + 80)
+    (standing,) = await taken_over(store, [one], Taker("new", NOON + 80))
     assert (standing.state, standing.reason, standing.since) == ("degraded", "it redirects", NOON + 80)
     assert standing.ran_at == NOON + 49
     assert standing.reading is not None
@@ -78,7 +78,7 @@ async def test_a_reading_goes_on_only_while_it_says_something(
     now = NOON + 1000
     last = None if age is None else StoredReading(one.id, "up", now - age)
     await left(store, one, heartbeat=NOON + 900, last=last)
-    (standing,) = await taken_over(store, "new", [one], now)
+    (standing,) = await taken_over(store, [one], Taker("new", now))
     assert standing.state == state
     assert standing.since == now
     (opened,) = await service_states.open_ones(store, [one.id])
@@ -89,7 +89,7 @@ async def test_a_reading_goes_on_only_while_it_says_something(
 async def test_a_new_service_begins_unknown_and_with_nothing(url: str, open_store: Callable[..., Any]) -> None:
     store = await open_store(url)
     (one,) = await registered(store, 1)
-    (standing,) = await taken_over(store, "new", [one], NOON)
+    (standing,) = await taken_over(store, [one], Taker("new", NOON))
     assert standing.counted.seconds == {}
     assert await service_totals.known(store, [one.id]) == {}
     (found,) = await service_states.since(store, [one.id], 0.0)
@@ -102,7 +102,7 @@ async def test_an_owner_that_never_beat_saw_nothing(url: str, open_store: Callab
     (one,) = await registered(store, 1)
     async with store.writing() as connection:
         await service_states.opened(connection, [Stretch(one.id, "up", "200", NOON, "never")])
-    (standing,) = await taken_over(store, "new", [one], NOON + 80)
+    (standing,) = await taken_over(store, [one], Taker("new", NOON + 80))
     assert standing.counted.seconds == {"up": 0.0, "unknown": 80.0}
 
 
@@ -113,13 +113,25 @@ async def test_a_heartbeat_of_a_time_to_come_counts_whole_and_adds_no_stretch(
     store = await open_store(url)
     (one,) = await registered(store, 1)
     await left(store, one, heartbeat=NOON + 500)
-    (standing,) = await taken_over(store, "new", [one], NOON + 80)
+    (standing,) = await taken_over(store, [one], Taker("new", NOON + 80))
     assert standing.counted.seconds == {"up": 600.0, "unknown": 0.0}
     found = await service_states.since(store, [one.id], 0.0)
     assert [(stretch.state, stretch.began_at, stretch.ended_at) for stretch in found] == [
         ("up", NOON, NOON + 500),
         ("unknown", NOON + 80, None),
     ]
+
+
+async def test_a_start_in_a_window_finds_nothing_down(url: str, open_store: Callable[..., Any]) -> None:
+    """What is broken during maintenance is in maintenance from the first moment on, whatever its last reading says."""
+    store = await open_store(url)
+    (one,) = await registered(store, 1)
+    await left(store, one, heartbeat=NOON + 60, last=StoredReading(one.id, "down", NOON + 55, 500))
+    (standing,) = await taken_over(store, [one], Taker("new", NOON + 70, in_window={one.id}))
+    assert (standing.state, standing.in_window) == ("maintenance", True)
+    assert not standing.due(NOON + 71, in_window=True)
+    found = await service_states.since(store, [one.id], 0.0)
+    assert [stretch.state for stretch in found] == ["up", "unknown", "maintenance"]
 
 
 async def test_more_than_one_open_stretch_ends_in_one(url: str, open_store: Callable[..., Any]) -> None:
@@ -130,7 +142,7 @@ async def test_more_than_one_open_stretch_ends_in_one(url: str, open_store: Call
     async with store.writing() as connection:
         await service_states.opened(connection, [Stretch(one.id, "down", "500", NOON + 20, "other")])
         await replicas.beat(connection, "other", NOON, NOON + 60)
-    (standing,) = await taken_over(store, "new", [one], NOON + 80)
+    (standing,) = await taken_over(store, [one], Taker("new", NOON + 80))
     assert standing.counted.seconds == {"up": 100.0, "down": 40.0, "unknown": 20.0}
     assert [stretch.id for stretch in await service_states.open_ones(store, [one.id])] == [standing.counted.number]
 
