@@ -29,6 +29,7 @@ _NETWORKS: Final = tuple(
         ("100.100.100.200/32", "gives a cloud's credentials away"),  # Alibaba Cloud
         ("192.0.0.192/32", "gives a cloud's credentials away"),  # Oracle Cloud, classic
         ("fd00:ec2::254/128", "gives a cloud's credentials away"),  # Amazon EC2
+        ("fd00:ec2::23/128", "gives a cloud's credentials away"),  # Amazon EKS Pod Identity
         ("fd20:ce::254/128", "gives a cloud's credentials away"),  # Google Compute Engine
         ("fd00:c1::a9fe:a9fe/128", "gives a cloud's credentials away"),  # Oracle Cloud
         ("255.255.255.255/32", "is broadcast"),

@@ -163,6 +163,7 @@ class Running:
                 standing.since,
                 logs.REDACTION.apply(standing.reason),
                 standing.ran_at,
+                self.watch.scheduler.next_run(service.id),
             )
 
     async def reload(self) -> None:
@@ -186,7 +187,7 @@ class Running:
                 raise
             self._adopt(fresh)
             self._state.successful, self._state.success_at = True, self.clock.time()
-            log.info("the configuration was reloaded", extra={"fields": {"sources": len(fresh.sources)}})
+            log.info("the configuration was reloaded", extra={"fields": {"services": len(configuration.services)}})
 
     def _adopt(self, fresh: Generation) -> None:
         """Put a new generation in the place of the running one."""

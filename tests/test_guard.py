@@ -22,6 +22,7 @@ SIX = int(METADATA)
         pytest.param("fe80::1", id="link-local IPv6"),
         pytest.param("fe80::1%lo", id="with a zone"),
         pytest.param("fd00:ec2::254", id="EC2 over IPv6"),
+        pytest.param("fd00:ec2::23", id="EKS Pod Identity over IPv6"),
         pytest.param("fd20:ce::254", id="Google over IPv6"),
         pytest.param("100.100.100.200", id="Alibaba"),
         pytest.param("192.0.0.192", id="Oracle"),

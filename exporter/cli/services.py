@@ -71,8 +71,11 @@ def command() -> None:
     type=click.Choice(["up", "degraded", "down", "maintenance", "unknown"]),
     help="Only services in this state.",
 )
+@click.option("--all", "disabled", is_flag=True, help="Also those that are disabled, or no longer configured.")
 @_with_data
-def list_(names: tuple[str, ...], client: str | None, state: str | None, config: Path | None, output: str) -> None:
+def list_(
+    names: tuple[str, ...], client: str | None, state: str | None, config: Path | None, output: str, *, disabled: bool
+) -> None:
     """List services: their state, since when, their uptime and last reading.
 
     All of them, or those of the NAMES. On a terminal the reason is cut to its width: `show` has all of it.
@@ -80,7 +83,13 @@ def list_(names: tuple[str, ...], client: str | None, state: str | None, config:
     Exit status: 0 fine, 1 one that is listed is down, 2 usage or configuration, 3 the store cannot be reached.
     """
     found = _read(_overviews(config, names))
-    found = [one for one in found if client in (None, one.service.client) and (state is None or one.state == state)]
+    found = [
+        one
+        for one in found
+        if client in (None, one.service.client)
+        and state in (None, one.state)
+        and (disabled or names or one.service.enabled)
+    ]
     _print(output, [_row(one) for one in found], LISTED, service_tables.of(LISTED, "No service."))
     if any(one.state == "down" for one in found):
         raise click.exceptions.Exit(1)
@@ -99,7 +108,10 @@ def show(name: str, config: Path | None, output: str) -> None:
     one = _read(_overviews(config, (name,), length=max(WINDOWS.values())))[0]
     row = _row(one)
     del row["uptime_24h"]  # it stands among the others
+    runs, following = _pace(config, one)
     row |= {
+        "runs": runs,
+        "next_run": None if following is None else tables.moment(following),
         "status_code": one.last.status_code if one.last else None,
         "cause": (one.last.cause or None) if one.last else None,
         **{f"uptime_{window}": one.uptime(window) for window in WINDOWS},
@@ -176,6 +188,30 @@ async def _overviews(config: Path | None, names: Sequence[str], *, length: float
         return await overview(store, time.time(), ids, length=length)
     finally:
         await store.close()
+
+
+def _pace(config: Path | None, one: Overview) -> tuple[str | None, float | None]:
+    """Return how often a service runs in words, and when it will be next as far as can be told from here."""
+    from exporter.config import load
+    from exporter.config.words import written_duration
+    from exporter.schedule import Cron, Every
+    from exporter.services.service import pace_of, pace_of_row
+
+    options = load(config).services.get(one.service.name)
+    pace: Every | Cron
+    try:
+        if one.service.origin == "api":
+            pace = pace_of_row(one.service.cron_schedule)
+        elif options is not None and options.client == one.service.client:
+            pace = pace_of(options.probe.beside)
+        else:
+            return None, None
+    except ValueError:  # a row that somebody wrote by hand
+        return one.service.cron_schedule, None
+    if isinstance(pace, Every):
+        last = None if one.last is None else one.last.checked_at
+        return f"every {written_duration(pace.seconds)}", None if last is None else last + pace.seconds
+    return f"{pace.pattern} ({pace.timezone})", pace.next_after(time.time())
 
 
 async def _readings(config: Path | None, name: str, length: float, limit: int) -> list[dict[str, Any]]:

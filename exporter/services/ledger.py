@@ -136,8 +136,10 @@ class Ledger:
         batch = self._batch
         self._batch = batch.split()
         now = self._clock.time()
-        if now == self._beat:
-            now = math.nextafter(now, math.inf)  # each commit has a heartbeat of its own, see `settle`
+        # Each commit has a heartbeat of its own, see `settle`; and none goes back before what was shown, but where the
+        # clock was set.
+        if now == self._beat or (now < self._beat and not batch.rebased):
+            now = math.nextafter(self._beat, math.inf)
         self._beat, self._floor = now, max(self._floor, now)
         self._doubtful = batch
         async with self._store.writing() as connection:

@@ -76,7 +76,13 @@ def _viewed(
     if replica.ended_at is not None or now - seen > DEAD_AFTER:
         reason = "no Watchbridge watches it now: start it, or look at its log"
         return Overview(service, "unknown", reason, None, last, known, seen)
-    reason = latest.reason
-    if last is not None and last.status == latest.state and last.error_message:
-        reason = last.error_message  # the newest words for the same state
-    return Overview(service, latest.state, reason, latest.began_at, last, known, seen)
+    return Overview(service, latest.state, _reason(latest, last), latest.began_at, last, known, seen)
+
+
+def _reason(stretch: service_states.Stretch, last: StoredReading | None) -> str:
+    """Return the newest words for a state: those of the stretch are as old as it is. Of a good reading none are kept."""
+    if last is None or last.status != stretch.state:
+        return stretch.reason
+    if last.error_message:
+        return last.error_message
+    return "its last run found it well" + (f", with status {last.status_code}" if last.status_code is not None else "")

@@ -9,7 +9,7 @@ from exporter import kinds
 from exporter.logs import REDACTION
 from exporter.schedule import Cron, Every
 from exporter.services.options import EVERY
-from exporter.services.service import Service, configured, pace_of
+from exporter.services.service import Service, configured, pace_of, pace_of_row
 from exporter.store import client_services
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def of_row(row: StoredService) -> Service:
     problem, login = row.problem, None
     pace: Cron | Every = Every(EVERY)
     try:
-        pace = Cron.parse(row.cron_schedule or "*/5 * * * *", "UTC")
+        pace = pace_of_row(row.cron_schedule)
     except ValueError as error:  # written by hand, or by another version: it costs this service only
         problem = problem or f"its cron_schedule cannot be used: {error}; change it"
     if row.username is not None and row.password is not None:

@@ -14,6 +14,8 @@ from exporter.services.options import EVERY
 if TYPE_CHECKING:
     from exporter.services.options import ServiceOptions, Timing
 
+ROW_PATTERN: Final = "*/5 * * * *"
+"""When a service of the store runs that names no pattern: the service monitor's own default."""
 STALE_INTERVALS: Final = 3
 """Intervals after which a reading says nothing any more (design 4.3)."""
 _MINUTE: Final = 60.0
@@ -94,6 +96,11 @@ def pace_of(timing: Timing) -> Every | Cron:
     if timing.schedule is not None:
         return Cron.parse(timing.schedule, timing.timezone)
     return Every(timing.every or EVERY)
+
+
+def pace_of_row(pattern: str | None) -> Cron:
+    """Return when to run by a row of the store; ValueError when somebody wrote what is no pattern."""
+    return Cron.parse(pattern or ROW_PATTERN, "UTC")
 
 
 def configured(name: str, options: ServiceOptions, identity: int) -> Service:

@@ -67,6 +67,7 @@ class ListedService(NamedTuple):
     endpoint_url: str
     enabled: bool
     origin: Literal["file", "api"]
+    cron_schedule: str | None = None
 
 
 class Mark(NamedTuple):
@@ -118,7 +119,15 @@ async def listed(store: Store) -> list[ListedService]:
     """Return every service, also disabled ones, by client and name."""
     columns, client = client_services.c, clients_table.c.name
     query = (
-        select(columns.id, client, columns.name, columns.endpoint_url, columns.enabled, columns.origin)
+        select(
+            columns.id,
+            client,
+            columns.name,
+            columns.endpoint_url,
+            columns.enabled,
+            columns.origin,
+            columns.cron_schedule,
+        )
         .join_from(client_services, clients_table)
         .order_by(client, columns.name)
     )

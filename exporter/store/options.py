@@ -78,7 +78,7 @@ class StoreOptions:
         """Yield what is wrong with the URL and the keys; never these themselves, as they are or hold secrets."""
         del configuration
         if self.key is not None and (reason := _key_problem(self.key)):
-            yield ("key",), reason
+            yield ("key",), f"in the environment's {KEY_VARIABLE} {reason}" if self.key == default_key() else reason
         url = self.url.reveal().strip()
         if _IN_MEMORY.fullmatch(url):
             yield ("url",), "a store in memory would forget everything: name a file, sqlite:////path/to/watchbridge.db"

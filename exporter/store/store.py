@@ -165,7 +165,10 @@ class Store:
 
 def _occupy(database: Path, *, exclusive: bool, make: bool) -> tuple[Path, DirectoryLock | None]:
     if not make and not database.exists():
-        raise StoreError(where=database, reason="there is no such file; check `store` of the configuration, or --store")
+        raise StoreError(
+            where=database,
+            reason="there is no such file: start `watchbridge serve` once, which makes it, or check where `store` or --store points",
+        )
     if warning := prepare(database):
         LOG.warning(warning)
     return database.parent, DirectoryLock.take(database.parent) if exclusive else None

@@ -73,7 +73,7 @@ def _services(services: list[ServiceState]) -> str:
     places = {state: place for place, state in enumerate(WORST_FIRST)}
     # What is wrong must be seen first, and is never among those that are left out.
     ordered = sorted(services, key=lambda one: places.get(one.state, 0))
-    headings = ("Client", "Service", "State", "Since", "Last run", "Why")
+    headings = ("Client", "Service", "State", "Since", "Last run", "Next run", "Why")
     left = len(ordered) - SERVICES
     more = f"\n<p>And {left} more: <code>watchbridge services list</code> shows all.</p>" if left > 0 else ""
     return f"<p>{_counted(services)}</p>\n{_table(headings, [_service(one) for one in ordered[:SERVICES]])}{more}"
@@ -96,6 +96,7 @@ def _service(service: ServiceState) -> tuple[tuple[str, str], ...]:
         (f"state {escape(service.state)}", escape(service.state)),
         ("", _time(service.since)),
         ("", _time(service.ran_at)),
+        ("", _time(service.next_run, "not known")),
         ("", escape(service.reason[:_REASON_LIMIT])),
     )
 
@@ -132,9 +133,9 @@ def _source(source: SourceState) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _time(moment: float | None) -> str:
+def _time(moment: float | None, otherwise: str = "never") -> str:
     if moment is None:
-        return "never"
+        return otherwise
     try:
         read = datetime.fromtimestamp(moment, UTC)
     except (ValueError, OverflowError, OSError):  # a clock that was set to a time that no calendar has

@@ -38,7 +38,7 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """A service on the page: its state and since when (seconds since 1970), why, and when it was last probed."""
+    """A service on the page: its state and since when (seconds since 1970), why, when it was probed and will be next."""
 
     client: str
     name: str
@@ -46,6 +46,7 @@ class ServiceState:
     since: float
     reason: str
     ran_at: float | None = None
+    next_run: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

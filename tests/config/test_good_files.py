@@ -90,14 +90,16 @@ def test_what_is_a_secret_by_its_name_is_known_for_redaction():
           web:
             probe:
               kind: http
-              url: http://127.0.0.1/
+              url: http://127.0.0.1/?api_key=query-canary&q=word-canary
               headers: {X-Api-Key: header-canary, X-Use-Token: "true", Accept: text/plain-canary}
               basic_auth: {username: user, password: pass-canary}
           job: {probe: {kind: command, argv: [/bin/true], environment: {DB_PASSWORD: env-canary, MODE: mode-canary}}}
         """,
         name="watchbridge.yml",
     )
-    assert found.secrets == {"header-canary", "pass-canary", "dXNlcjpwYXNzLWNhbmFyeQ==", "env-canary"}
+    assert found.secrets == {
+        "header-canary", "query-canary", "pass-canary", "dXNlcjpwYXNzLWNhbmFyeQ==", "env-canary",
+    }  # fmt: skip
 
 
 def test_all_secrets_are_known_for_redaction():

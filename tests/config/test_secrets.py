@@ -196,7 +196,7 @@ def test_a_key_of_the_environment_is_held_to_the_same_rules(monkeypatch, folder)
     with pytest.raises(config.InvalidConfigurationError) as caught:
         _load(folder, "log: {level: info}")
     (problem,) = caught.value.problems
-    assert "store.key: the key on line 1 is 7 bytes long" in problem
+    assert "store.key: in the environment's ENCRYPTION_KEY the key on line 1 is 7 bytes long" in problem
     assert "hunter2" not in problem
 
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 -- the loader reads the types of the fields
 from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import parse_qsl
 
 from exporter import patterns
 from exporter.config.options import Secret, Size, option
@@ -118,6 +119,8 @@ class Options:
         for name, value in self.headers.items():
             # Behind the word that tells the scheme, too.
             yield from (text for text in (value, *value.split()[1:]) if looks_secret(name, text))
+        query = self.url.partition("#")[0].partition("?")[2]
+        yield from (value for name, value in parse_qsl(query) if looks_secret(name, value))
         if self.basic_auth is not None:
             pair = f"{self.basic_auth.username}:{self.basic_auth.password.reveal()}"
             yield base64.b64encode(pair.encode(errors="replace")).decode()
