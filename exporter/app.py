@@ -100,8 +100,9 @@ class Application:
             scrape_offset=configuration.scrape.offset,
         )
         stack.push_async_callback(self._stop_web, web)
-        await running.watch.start()
+        await running.watch.prepare()
         await web.start()
+        running.watch.start()
         if self._reloads_on_hangup:
             self._listen_to_signals({"SIGHUP": self._reload_soon})
         for url in web.addresses:

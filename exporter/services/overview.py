@@ -80,7 +80,7 @@ def _viewed(
 
 
 def _reason(stretch: service_states.Stretch, last: StoredReading | None) -> str:
-    """Return the newest words for a state: those of the stretch are as old as it is. Of a good reading none are kept."""
+    """Return the newest words for a state: a stretch's own are as old as it is, and of a good reading none are kept."""
     if last is None or last.status != stretch.state:
         return stretch.reason
     if last.error_message:

@@ -71,6 +71,7 @@ class Watch:
         self._parts: ProbeParts | None = None
         self._ending = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
         self._first = asyncio.Event()
         self._registry = Registry(store, configuration, keys)
         self._maintenance = Maintenance(configuration.windows)
@@ -93,27 +94,25 @@ class Watch:
         """Return the enabled services of a name, of one client where one is given."""
         return [one for one in self.services.values() if one.name == name and client in (None, one.client)]
 
-    async def start(self) -> None:
-        """Begin to watch, in the background; return when the services are there to be shown, or after a moment."""
+    async def prepare(self) -> None:
+        """Take services over, in the background; return when they are there to be shown, or after a moment."""
         self._serving = asyncio.create_task(self._serve())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEGIN_SECONDS):
                 await self._first.wait()
 
+    def start(self) -> None:
+        """Begin to probe. Only once we answer ourselves: we may be among what is probed."""
+        self._probing = asyncio.create_task(self.scheduler.serve())
+
     async def _serve(self) -> None:
-        """Watch until told to end; nothing that goes wrong once ends it."""
-        running = asyncio.create_task(self.scheduler.serve())
-        try:
-            while not self._ending.is_set():
-                await self.tick()
-                self._first.set()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(BEAT):
-                        await self._ending.wait()
-        finally:
-            running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running
+        """Look after the services until told to end; nothing that goes wrong once ends it."""
+        while not self._ending.is_set():
+            await self.tick()
+            self._first.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT):
+                    await self._ending.wait()
 
     async def tick(self) -> None:
         """Do what a second asks for: ownership, windows, what is too old, and the commit."""
@@ -273,6 +272,9 @@ class Watch:
     async def close(self) -> None:
         """Begin no probe any more, let those under way end, and write down everything that was seen."""
         self._ending.set()
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.wait({self._probing})
         if self._serving is None:
             return
         # Not cancelled: a commit that is cut off may have been done all the same.

@@ -167,7 +167,7 @@ def _occupy(database: Path, *, exclusive: bool, make: bool) -> tuple[Path, Direc
     if not make and not database.exists():
         raise StoreError(
             where=database,
-            reason="there is no such file: start `watchbridge serve` once, which makes it, or check where `store` or --store points",
+            reason="there is no such file: start `watchbridge serve` once, which makes it, or check `store` or --store",
         )
     if warning := prepare(database):
         LOG.warning(warning)

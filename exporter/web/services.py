@@ -38,7 +38,7 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """A service on the page: its state and since when (seconds since 1970), why, when it was probed and will be next."""
+    """A service on the page: its state and since when (seconds since 1970), why, when it was and will be probed."""
 
     client: str
     name: str

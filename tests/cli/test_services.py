@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exporter.cli import tables
+from exporter.cli.package_report import utc_time
 from exporter.store import client_services, clients, replicas, service_editing, service_states, service_status
 from exporter.store.client_services import FileService
 from exporter.store.credentials import KeyRing
@@ -145,7 +146,7 @@ def test_the_list_tells_state_uptime_and_why(config: Path) -> None:
     rows = by_name(json.loads(done.stdout))
     assert set(rows) == {"acme/web", "default/gone", "default/odd", "other/web", "other/login"}
     web = rows["acme/web"]
-    assert (web["state"], web["reason"], web["response_time_ms"]) == ("up", "connected", 1.2)
+    assert (web["state"], web["reason"], web["response_time_ms"]) == ("up", "its last run found it well", 1.2)
     assert web["uptime_24h"] == pytest.approx(0.5, abs=0.01)
     assert rows["default/gone"]["state"] == "down"
     assert rows["default/gone"]["reason"] == 'refused \x1b[31m now, "quoted"'
@@ -192,6 +193,26 @@ def test_the_list_can_be_narrowed(config: Path, words: tuple[str, ...], names: l
         assert sorted(by_name(json.loads(done.stdout))) == names
 
 
+def test_what_is_no_longer_configured_is_listed_when_asked_for(config: Path) -> None:
+    """By its name, or with --all: its history is still there."""
+    filled(config)
+
+    async def register() -> None:
+        store = await Store.open(
+            StoreOptions.from_scalar(f"sqlite:///{config.parent}/data/watchbridge.db"), time, exclusive=True
+        )
+        await client_services.registered(store, [])
+        await store.close()
+
+    asyncio.run(register())
+    kept = {"other/web", "other/login"}
+    assert set(by_name(printed("list", "--config", str(config)))) == kept
+    every = by_name(printed("list", "--all", "--config", str(config)))
+    assert set(every) == kept | {"acme/web", "default/gone", "default/odd"}
+    assert every["acme/web"]["reason"] == "it is disabled, or no longer configured"
+    assert set(by_name(printed("list", "odd", "--config", str(config)))) == {"default/odd"}
+
+
 @pytest.mark.parametrize(
     ("seen", "ended"), [pytest.param(60.0, False, id="killed"), pytest.param(1.0, True, id="ended well")]
 )
@@ -210,11 +231,16 @@ def test_without_a_running_server_the_state_is_unknown_and_the_history_there(
 
 def test_show_tells_all_of_one(config: Path) -> None:
     filled(config)
+    before = utc_time(time.time())
     shown = printed("show", "acme/web", "--config", str(config))
     assert (shown["origin"], shown["enabled"], shown["endpoint"]) == ("file", True, "web:1")
     assert {f"uptime_{window}" for window in ("1h", "24h", "7d", "30d", "90d")} <= set(shown)
     other = printed("show", "other/login", "--config", str(config))
     assert other["origin"] == "api"
+    assert other["runs"] == "*/5 * * * * (UTC)"
+    assert before < other["next_run"] <= utc_time(time.time() + 300)
+    assert shown["runs"] == "every 1m"
+    assert shown["last_run"] < shown["next_run"] <= utc_time(time.time() + 60)
     table = run("show", "acme/web", "--config", str(config))
     assert table.returncode == 0
     assert "configuration file" in table.stdout

@@ -179,7 +179,8 @@ def test_a_reload_adds_changes_and_removes(watchbridge, target: Target, tmp_path
     assert watched.falls == []
     assert {path: target.requests[path] for path in asked_before} == asked_before
     assert target.requests["/hourly"] == 1
-    assert ("removed", "unknown") in [(row["service"], row["state"]) for row in asked(watchbridge, "list")]
+    assert ("removed", "unknown") in [(row["service"], row["state"]) for row in asked(watchbridge, "list", "--all")]
+    assert "removed" not in [row["service"] for row in asked(watchbridge, "list")]
 
     watchbridge.configuration({**config, "services": {"kept": {"probe": {"kind": "htpp"}}}})
     program.send(signal.SIGHUP)

@@ -475,7 +475,8 @@ async def test_it_serves_and_ends_on_a_real_clock(
     monkeypatch.setattr(watching, "BEAT", 0.01)
     store, clock = await open_store(url), FakeClock()
     one = process(store, clock, "me", configuration(door, "web"))
-    await one.watch.start()
+    await one.watch.prepare()
+    one.watch.start()
     async with asyncio.timeout(20):
         while "up" not in one.states().values():  # noqa: ASYNC110 - a state, not an event
             await asyncio.sleep(0.01)
@@ -517,7 +518,8 @@ async def test_a_commit_that_hangs_at_the_end_is_cut_off_and_its_batch_written(
     one.watch.scheduler.begin_due()
     await asyncio.wait(set(one.watch.scheduler._tasks))
     monkeypatch.setattr(one.store, "writing", hangs)
-    await one.watch.start()
+    await one.watch.prepare()
+    one.watch.start()
     await asyncio.wait_for(hanging.wait(), 10)
     await one.watch.close()
     assert (await service_totals.known(store, [web.id]))[web.id].runs_success == 2

@@ -124,6 +124,12 @@ async def test_without_sources_the_page_says_so(serve, services):
     assert "No collector is configured." in await read_page(url)
 
 
+async def test_the_page_tells_when_a_service_was_probed_and_will_be(serve, services):
+    services.watched = (ServiceState("acme", "web", "up", 1705307400.0, "fine", 1705307430.0, 1705307460.0),)
+    (url,) = await serve()
+    assert rows(await read_page(url))[0][4:6] == ["2024-01-15 08:30:30 UTC", "2024-01-15 08:31:00 UTC"]
+
+
 async def test_what_is_wrong_with_services_stands_first(serve, services):
     states = ("up", "maintenance", "unknown", "degraded", "down", "up")
     services.listed = ()
@@ -135,7 +141,7 @@ async def test_what_is_wrong_with_services_stands_first(serve, services):
     summary = "6 services: 1 down, 1 degraded, 1 unknown, 1 in maintenance, 2 up"
     assert summary in re.sub(r"</?span[^>]*>", "", text)
     assert [row[1] for row in rows(text)] == ["down-4", "degraded-3", "unknown-2", "maintenance-1", "up-0", "up-5"]
-    assert rows(text)[0] == ["acme", "down-4", "down", "2024-01-15 08:30:00 UTC", "never", "it is down"]
+    assert rows(text)[0] == ["acme", "down-4", "down", "2024-01-15 08:30:00 UTC", "never", "not known", "it is down"]
 
 
 async def test_of_very_many_services_the_worst_are_shown_and_the_rest_are_counted(serve, services):
@@ -161,7 +167,7 @@ async def test_every_cell_names_its_heading_for_windows_too_narrow_for_columns(s
     services.watched = (ServiceState("acme", "web", "up", 0.0, ""),)
     (url,) = await serve()
     headings = re.findall(r'<td data-of="([^"]+)"', await read_page(url))
-    assert headings == ["Client", "Service", "State", "Since", "Last run", "Why"]
+    assert headings == ["Client", "Service", "State", "Since", "Last run", "Next run", "Why"]
     async with aiohttp.request("GET", f"{url}/static/watchbridge.css") as response:
         assert "content: attr(data-of)" in await response.text()
 
