@@ -42,6 +42,20 @@ def settle() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
+def affordable(connections: int) -> int:
+    """Return how many connections at once this process can hold beside what it needs itself: half of its descriptors.
+
+    The other half is for scrapes, databases and the store: probes must never take the place of who asks.
+    """
+    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has no such limit
+        import resource  # noqa: PLC0415
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY:
+            return max(2, min(connections, soft // 2))
+    return connections
+
+
 def leave() -> None:
     """End the process at once, as a success, if a thread still hangs: all that matters is written by now.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -28,6 +29,8 @@ GRACE: Final = 1.0
 
 _LONGEST_REASON: Final = 2000
 """Characters of a reason that are kept: it is logged, stored and shown."""
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN})
+"""What is missing then is ours, and says nothing of the service."""
 _TOLD_AT_MOST: Final = 100
 _told: Final[set[tuple[str, str]]] = set()
 
@@ -79,6 +82,10 @@ async def run(word: str, options: Any, parts: ProbeParts, timeout: float, slow_a
         return slowed(_shown(reading), module.SLOW_AFTER if slow_after is None else slow_after)
     except UnknownKindError as error:
         return Reading("unknown", str(error), 0.0, "config")
+    except OSError as error:
+        if error.errno in _EXHAUSTED:
+            return Reading("unknown", f"this system has no more for a probe: {error.strerror}", 0.0, "system")
+        return _unexpected(word, error)
     except Exception as error:  # noqa: BLE001 - a third party's kind may raise anything, and one service must not stop the rest
         return _unexpected(word, error)
 

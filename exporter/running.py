@@ -8,7 +8,7 @@ import secrets
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter import __version__, logs, probing
+from exporter import __version__, interpreter, logs, probing
 from exporter.errors import InvalidConfigurationError, UnknownCollectorError, WatchbridgeError
 from exporter.guard import Guard
 from exporter.kinds import words
@@ -113,6 +113,10 @@ class Running:
         guard = Guard(made.configuration.probing.allow)
         parts = probing.Parts(wire=self._wire, databases=made.databases, clock=self.clock, permits=guard.configured)
         self.watch.adopt(made.configuration, parts)
+        wanted = made.configuration.probing.concurrency
+        if (places := interpreter.affordable(wanted)) < wanted:
+            log.warning("%d probes run at once, not %d: raise the limit of open files (ulimit -n)", places, wanted)
+            self.watch.scheduler.resize(places)
         for warning in made.modules.warnings:
             log.warning("%s", warning)
         return OnDemand(made.modules.choices, made.modules.refused, self.watch.named, guard, parts)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 PROGRAM = """
 import asyncio, sys, time
 from exporter import interpreter
@@ -40,3 +42,22 @@ def test_a_thread_that_hangs_does_not_keep_the_process() -> None:
 def test_threads_that_end_are_waited_for() -> None:
     """The sudden end is only for those that hang."""
     assert ended(0.2)[:2] == (0, "written\nleft by itself\n")
+
+
+@pytest.mark.parametrize(
+    ("limit", "wanted", "places"),
+    [
+        pytest.param(64, 500, 32, id="half of what there is"),
+        pytest.param(4096, 500, 500, id="as many as wanted"),
+        pytest.param(3, 500, 2, id="never fewer than two"),
+    ],
+)
+def test_probes_leave_descriptors_for_those_who_ask(limit: int, wanted: int, places: int) -> None:
+    """A scrape needs one while a thousand targets hang."""
+    program = (
+        "import resource; from exporter import interpreter;"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({max(limit, 30)}, resource.getrlimit(resource.RLIMIT_NOFILE)[1]));"
+        f"resource.getrlimit = lambda _: ({limit}, {limit}); print(interpreter.affordable({wanted}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert int(done.stdout) == places

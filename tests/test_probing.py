@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
@@ -187,3 +189,17 @@ async def test_what_a_peer_says_holds_no_secret_and_nothing_that_breaks_a_store(
     assert reading.reason.startswith("the body says <secret>\ufffd\ufffdxxx")
     assert len(reading.reason) <= 2000
     assert reading.components == (Component("Bearer <secret>", "down"), Component("db", "up"))
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM])
+async def test_a_system_without_means_says_nothing_of_the_service(monkeypatch, caplog, number):
+    """No descriptor is left, no memory: that is no mistake of the kind, and no outage of what it looks at."""
+
+    async def probe(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(probing, "kind", lambda _: SimpleNamespace(probe=probe, SLOW_AFTER=None, KEEPS_DEADLINE=True))
+    reading = await probing.run("any", None, None, 1.0)
+    assert (reading.state, reading.cause) == ("unknown", "system")
+    assert os.strerror(number) in reading.reason
+    assert not caplog.records

@@ -44,8 +44,10 @@ class Registry:
         ids = self._ids
         of_file = [configured(name, one, ids[one.client, name]) for name, one in options.items() if one.enabled]
         rows = await client_services.made(self._store, self._keys)
-        REDACTION.learn([one.password.reveal() for one in rows if one.password is not None], "store")
-        return of_file + [of_row(one) for one in rows if one.enabled]
+        of_store = [of_row(one) for one in rows]
+        secrets = [one.password.reveal() for one in rows if one.password is not None]
+        REDACTION.learn([*secrets, *(text for one in of_store for text in one.options.hidden())], "store")
+        return of_file + [one for one, row in zip(of_store, rows, strict=True) if row.enabled]
 
     async def changed(self) -> bool:
         """Return whether the store's services are others than those of the last `load`."""
