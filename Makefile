@@ -40,6 +40,9 @@ bench: $(VENV)/.test ## measure beside the peers
 	$(BIN)/python benchmarks/sql.py
 	$(BIN)/python benchmarks/large_table.py
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/probe_engine.py
+	$(BIN)/python benchmarks/probes.py
+	$(BIN)/python benchmarks/services_memory.py
 
 clean: ## remove what was built, and the environment
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

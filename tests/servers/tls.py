@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 DAY = 86_400.0
 SECONDS = 10.0
-# From accepting a connection to the first step of its task: the transport, its protocol, the task.
-ACCEPTING_TURNS = 6
 # SO_LINGER of zero seconds: closing sends RST instead of FIN (tcp(7), socket(7)).
 LINGER = struct.pack("ii", 1, 0)
 
@@ -118,32 +116,45 @@ async def serving(handler: Handler, context: ssl.SSLContext | None = None, host:
     Connections are taken in plain and upgraded here, so that each is known and closed at the end, also one whose
     handshake hangs.
     """
-    tasks: set[asyncio.Task[None]] = set()
+    tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                if context is not None:
-                    await writer.start_tls(context)
-                await handler(reader, writer)
-                await writer.drain()
-            await _closed(writer)
-        finally:
-            tasks.discard(task)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            if context is not None:
+                await writer.start_tls(context)
+            await handler(reader, writer)
+            await writer.drain()
+        await _closed(writer)
 
-    server = await asyncio.start_server(handle, host, 0)
+    def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # No coroutine: it is called with the connection, so that one whose handler never begins is known as well.
+        task = asyncio.ensure_future(handle(reader, writer))
+        tasks[task] = writer
+        task.add_done_callback(lambda ended: tasks.pop(ended, None) if not ended.cancelled() else None)
+
+    server = await asyncio.start_server(accepted, host, 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for _ in range(ACCEPTING_TURNS):
-            await asyncio.sleep(0)
-        for task in tuple(tasks):
+        await _accepting()
+        left = dict(tasks)
+        for task in left:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
+        for writer in left.values():
+            writer.transport.abort()
+        # A transport closes its socket in the loop's next turn.
+        for _ in left:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
+async def _accepting() -> None:
+    """Wait for connections that the loop is just taking: a server that is closed still makes a transport of them."""
+    taking = [one for one in asyncio.all_tasks() if "_accept_connection2" in repr(one.get_coro())]
+    if taking:
+        await asyncio.wait(taking, timeout=5.0)
 
 
 async def _closed(writer: asyncio.StreamWriter) -> None:
