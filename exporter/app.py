@@ -103,6 +103,8 @@ class Application:
         await running.watch.prepare()
         await web.start()
         running.watch.start()
+        stack.callback(interpreter.released)
+        interpreter.loaded()
         if self._reloads_on_hangup:
             self._listen_to_signals({"SIGHUP": self._reload_soon})
         for url in web.addresses:
@@ -135,6 +137,7 @@ class Application:
             with contextlib.suppress(Exception):  # already logged, and on the metric
                 if self._running is not None:
                     await self._running.reload()
+                    interpreter.loaded()
 
         task = asyncio.create_task(reload())
         self._reloads.add(task)

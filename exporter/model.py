@@ -141,6 +141,11 @@ class ProbeParts(Protocol):
         """The clock of this process."""
         ...
 
+    @property
+    def hears(self) -> bool:
+        """Whether anybody hears what `explain` is told."""
+        ...
+
     def allows(self, address: str) -> bool:
         """Return whether a numeric address may be connected to: asked of each address before it is."""
         ...

@@ -49,6 +49,11 @@ class Parts:
     permits: Callable[[str], bool]
     tell: Callable[[str], None] = field(default=_unheard)
 
+    @property
+    def hears(self) -> bool:
+        """Whether anybody hears the steps: a kind may spare itself what it would tell nobody."""
+        return self.tell is not _unheard
+
     def allows(self, address: str) -> bool:
         """Return whether a numeric address may be connected to."""
         return self.permits(address)

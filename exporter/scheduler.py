@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger(__name__)
 
-COALESCE: Final = 0.1
+COALESCE: Final = 0.2
 """Seconds within which runs that are due are begun together: waking up costs more than a probe."""
 LOOK_EVERY: Final = 5.0
 """Seconds between two looks at the clocks when nothing is due."""
@@ -146,9 +146,7 @@ class Scheduler:
                 continue
             lane.taken += 1
             self.lag.observe(max(0.0, self._clock.monotonic() - due.at))
-            task = asyncio.create_task(self._one(service, lane))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.add(asyncio.create_task(self._one(service, lane)))
 
     async def _one(self, service: Service, lane: Lane) -> None:
         try:
@@ -157,6 +155,8 @@ class Scheduler:
         except Exception:  # whatever breaks, the other services go on
             log.exception("a probe broke", extra={"fields": {"client": service.client, "target": service.name}})
         finally:
+            # Not by a callback of the task, which would be another turn of the loop for each run.
+            self._tasks.discard(asyncio.current_task())
             self._active.discard(service.id)
             lane.taken -= 1
             self._fill(lane)
@@ -173,3 +173,4 @@ class Scheduler:
                 task.cancel()
             if left:
                 await asyncio.wait(left, timeout=1.0)
+                self._tasks -= left  # one that was cut off before it began has not taken itself out

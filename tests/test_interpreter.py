@@ -60,3 +60,27 @@ def test_probes_leave_descriptors_for_those_who_ask(limit: int, wanted: int, pla
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert int(done.stdout) == places
+
+
+def test_what_was_loaded_is_spared_until_the_next_load() -> None:
+    """The collector of cycles does not look at it any more, and what went away in between is not kept for ever."""
+    program = """
+import gc, weakref
+from exporter import interpreter
+
+class Loaded:
+    def __init__(self):
+        self.itself = self
+
+one = Loaded()
+there = weakref.ref(one)
+interpreter.loaded()
+print(gc.get_freeze_count() > 0)
+del one
+gc.collect()
+print(there() is not None)
+interpreter.loaded()
+print(there() is None)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["True", "True", "True"]

@@ -116,6 +116,8 @@ class _Kept:
         for place in _changed(values, self.values):
             lines[place] = line = self._line(lines[place], labels[place], values[place])
             (refused.discard if line else refused.add)(place)
+        if not refused:
+            self.refused = set()  # a set keeps the table of its largest size, which is that of the first render
         self.values = values
         return unique(self.lines) if self.replaced else self.lines
 

@@ -62,7 +62,7 @@ COMPONENT = Family(
 )
 FAMILIES: Final = (STATE, SUCCESS, DURATION, LAST_RUN, CODE, EXPIRY, INTERVAL, RUNS, PHASE, COMPONENT)
 
-_OF_READING: Final = (SUCCESS, DURATION, CODE, EXPIRY, PHASE, COMPONENT)
+_BITS: Final = (0.0, 1.0)  # the same two objects for all: ten thousand services have 60,000 of them
 _SHOWN_COMPONENT_STATES: Final = ("up", "degraded", "down")
 
 
@@ -72,7 +72,8 @@ class Board:
     def __init__(self) -> None:
         self.standings: dict[int, Standing] = {}
         self._series: dict[Family, dict[Labels, float]] = {family: {} for family in FAMILIES}
-        self._shown: dict[int, dict[Family, tuple[Labels, ...]]] = {}
+        self._details: dict[int, dict[Family, tuple[Labels, ...]]] = {}
+        """Phases and components that are shown, of services with `series: full`."""
 
     def __iter__(self) -> Iterator[Standing]:
         return iter(tuple(self.standings.values()))
@@ -80,7 +81,6 @@ class Board:
     def add(self, standing: Standing, now: float) -> None:
         """Show a service from now on."""
         self.standings[standing.service.id] = standing
-        self._shown[standing.service.id] = {}
         self.refresh(standing, now)
 
     def replace(self, service: Service, now: float) -> None:
@@ -93,7 +93,6 @@ class Board:
     def remove(self, identity: int) -> Standing | None:
         """Show a service no longer."""
         self._hide(identity)
-        self._shown.pop(identity, None)
         return self.standings.pop(identity, None)
 
     def note(self, identity: int, reading: Reading, at: float) -> Transition | None:
@@ -111,7 +110,8 @@ class Board:
         found = []
         for identity, standing in self.standings.items():
             windowed = identity in in_window
-            if standing.due(now, in_window=windowed):
+            # `due` in place: ten thousand are looked at each second.
+            if windowed != standing.in_window or (now > standing.expires and not standing.stale):
                 transition = standing.look(now, in_window=windowed)
                 self.refresh(standing, now)
                 if transition is not None:
@@ -131,75 +131,73 @@ class Board:
 
     def _renewed(self, standing: Standing, reading: Reading, at: float) -> bool:
         """Set only what each run changes, and return whether that was all: most runs find what the last one found."""
-        service, shown = standing.service, self._shown[standing.service.id]
-        if service.full or (reading.tls_expiry is None) == (EXPIRY in shown) or SUCCESS not in shown:
-            return False
-        if (reading.status_code is None) == (CODE in shown):
-            return False
+        service, series = standing.service, self._series
         labels = (service.client, service.name)
-        series = self._series
-        series[SUCCESS][labels] = float(reading.success)
-        series[DURATION][labels] = reading.duration
+        if service.full or labels not in series[SUCCESS]:
+            return False
         series[LAST_RUN][labels] = at
         series[INTERVAL][labels] = service.interval(at)
-        if reading.status_code is not None:
-            series[CODE][labels] = reading.status_code
-        if reading.tls_expiry is not None:
-            series[EXPIRY][labels] = reading.tls_expiry
+        self._read(labels, reading)
         return True
+
+    def _read(self, labels: Labels, reading: Reading) -> None:
+        """Set what a reading of every service shows."""
+        series = self._series
+        series[SUCCESS][labels] = _BITS[reading.success]
+        series[DURATION][labels] = reading.duration
+        for family, value in ((CODE, reading.status_code), (EXPIRY, reading.tls_expiry)):
+            if value is not None:
+                series[family][labels] = value
+            else:
+                series[family].pop(labels, None)
 
     def refresh(self, standing: Standing, now: float) -> None:
         """Set the series of one service anew."""
         service = standing.service
         labels = (service.client, service.name)
-        self._series[STATE].update({(*labels, state): float(state == standing.state) for state in STATES})
+        self._series[STATE].update({(*labels, state): _BITS[state == standing.state] for state in STATES})
         self._series[INTERVAL][labels] = service.interval(now)
         if standing.ran_at is not None:
             self._series[LAST_RUN][labels] = standing.ran_at
-        shown = self._of_reading(standing, labels) if standing.fresh(now) else {}
-        before = self._shown[service.id]
-        for family in _OF_READING:
-            series = self._series[family]
-            fresh = shown.get(family, {})
-            for gone in before.get(family, ()):
-                if gone not in fresh:
-                    series.pop(gone, None)
-            series.update(fresh)
-        self._shown[service.id] = {family: tuple(series) for family, series in shown.items()}
+        reading = standing.reading if standing.fresh(now) else None
+        if reading is not None:
+            self._read(labels, reading)
+        else:
+            for family in (SUCCESS, DURATION, CODE, EXPIRY):
+                self._series[family].pop(labels, None)
+        self._detail(service.id, _details(labels, reading) if reading is not None and service.full else {})
         self.counted(standing)
 
-    def _of_reading(self, standing: Standing, labels: Labels) -> dict[Family, dict[Labels, float]]:
-        reading = standing.reading
-        if reading is None:
-            return {}
-        shown: dict[Family, dict[Labels, float]] = {
-            SUCCESS: {labels: float(reading.success)},
-            DURATION: {labels: reading.duration},
-        }
-        if reading.status_code is not None:
-            shown[CODE] = {labels: reading.status_code}
-        if reading.tls_expiry is not None:
-            shown[EXPIRY] = {labels: reading.tls_expiry}
-        if standing.service.full:
-            shown[PHASE] = {(*labels, phase): seconds for phase, seconds in reading.phases.items()}
-            shown[COMPONENT] = {
-                (*labels, component.name, state): float(state == component.state)
-                for component in reading.components[:COMPONENTS]
-                for state in _SHOWN_COMPONENT_STATES
-            }
-        return shown
+    def _detail(self, identity: int, fresh: dict[Family, dict[Labels, float]]) -> None:
+        """Show these phases and components of a service, and no others."""
+        for family, shown in self._details.pop(identity, {}).items():
+            for gone in shown:
+                if gone not in fresh.get(family, ()):
+                    self._series[family].pop(gone, None)
+        for family, series in fresh.items():
+            self._series[family].update(series)
+        if fresh:
+            self._details[identity] = {family: tuple(series) for family, series in fresh.items()}
 
     def _hide(self, identity: int) -> None:
         standing = self.standings.get(identity)
         if standing is None:
             return
         labels = (standing.service.client, standing.service.name)
-        for family in (INTERVAL, LAST_RUN):
+        for family in (INTERVAL, LAST_RUN, SUCCESS, DURATION, CODE, EXPIRY):
             self._series[family].pop(labels, None)
         for family, values in ((STATE, STATES), (RUNS, ("success", "failure"))):
             for value in values:
                 self._series[family].pop((*labels, value), None)
-        for family, shown in self._shown[identity].items():
-            for gone in shown:
-                self._series[family].pop(gone, None)
-        self._shown[identity] = {}
+        self._detail(identity, {})
+
+
+def _details(labels: Labels, reading: Reading) -> dict[Family, dict[Labels, float]]:
+    return {
+        PHASE: {(*labels, phase): seconds for phase, seconds in reading.phases.items()},
+        COMPONENT: {
+            (*labels, component.name, state): _BITS[state == component.state]
+            for component in reading.components[:COMPONENTS]
+            for state in _SHOWN_COMPONENT_STATES
+        },
+    }

@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from sqlalchemy.exc import IntegrityError
+
+from exporter.errors import StoreError
 from exporter.services.batch import Batch, Noted
-from exporter.services.standing import Counted, Standing, Transition
+from exporter.services.standing import Standing, Transition, spent_by
 from exporter.services.takeover import Taker, taken_over
 from exporter.store import client_services, replicas, service_states, service_status, service_totals
 from exporter.uptime import WINDOWS, History, Stretch
@@ -142,10 +145,26 @@ class Ledger:
             now = math.nextafter(self._beat, math.inf)
         self._beat, self._floor = now, max(self._floor, now)
         self._doubtful = batch
-        async with self._store.writing() as connection:
-            numbers = await self._write(connection, batch)
-            await replicas.beat(connection, self.replica, self.started, now)
+        try:
+            numbers = await self._written(batch, now, is_alone=self._store.dialect == "sqlite")
+        except StoreError as error:
+            if self._store.dialect != "sqlite" or not isinstance(error.__cause__, IntegrityError):
+                raise
+            numbers = await self._written(batch, now, is_alone=False)
         return settled + self._published(batch, numbers)
+
+    async def _written(self, batch: Batch, now: float, *, is_alone: bool) -> dict[int, int]:
+        """Commit a batch and the heartbeat; return the rows of the open stretches.
+
+        Who `is_alone` on the store need not ask each second whether the services are still there: where one was
+        deleted just now, the store refuses the whole, and then it is asked.
+        """
+        async with self._store.writing() as connection:
+            named = batch.named()
+            there = named if is_alone else await client_services.present(connection, named)
+            numbers = await self._write(connection, batch, there)
+            await replicas.beat(connection, self.replica, self.started, now)
+        return numbers
 
     async def settle(self) -> list[Standing]:
         """Find out about a commit that raised whether it was done: an answer that was lost must count nothing twice.
@@ -165,9 +184,8 @@ class Ledger:
         self._batch.shorten()
         return []
 
-    async def _write(self, connection: AsyncConnection, batch: Batch) -> dict[int, int]:
-        """Write a batch in the order of the services, as every replica does; return the rows of the open stretches."""
-        there = await client_services.present(connection, batch.named())
+    async def _write(self, connection: AsyncConnection, batch: Batch, there: set[int]) -> dict[int, int]:
+        """Write what is said of the services that are there, in their order; return the rows of the open stretches."""
         await service_status.add(connection, [_row(noted) for noted in batch.readings if noted.service.id in there])
         closing, opening, seconds = self._stretches(batch)
         await service_states.closed(connection, closing)
@@ -197,7 +215,7 @@ class Ledger:
             first = transitions[0].at if transitions else until
             closing[counted.number] = counted.began if first is None else first
             opening += _opened(transitions, until, self.replica)
-            seconds[identity] = _seconds(counted, transitions, until)
+            seconds[identity] = spent_by(counted, transitions, until)
         return closing, opening, seconds
 
     def _published(self, batch: Batch, numbers: Mapping[int, int]) -> list[Standing]:
@@ -209,7 +227,7 @@ class Ledger:
             if standing is None:
                 continue
             counted = standing.counted
-            for state, spent in _seconds(counted, transitions).items():
+            for state, spent in spent_by(counted, transitions).items():
                 counted.seconds[state] = counted.seconds.get(state, 0.0) + spent
             counted.state, counted.began = transitions[-1].state, transitions[-1].at
             counted.number = numbers.get(identity, 0)
@@ -275,15 +293,3 @@ def _opened(transitions: Sequence[Transition], until: float | None, replica: str
     for one, ended in zip(transitions, ends, strict=bool(transitions)):
         if ended is None or ended > one.at:
             yield service_states.Stretch(one.service.id, one.state, one.reason, one.at, replica, ended)
-
-
-def _seconds(counted: Counted, transitions: Iterable[Transition], until: float | None = None) -> dict[State, float]:
-    """Return what the stretches that these transitions end have lasted, and the last one if it ends too."""
-    spent: dict[State, float] = {}
-    state, began = counted.state, counted.began
-    for one in transitions:
-        spent[state] = spent.get(state, 0.0) + max(0.0, one.at - began)
-        state, began = one.state, one.at
-    if until is not None:
-        spent[state] = spent.get(state, 0.0) + max(0.0, until - began)
-    return spent

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from exporter import probing
@@ -17,6 +16,7 @@ from exporter.services.board import Board
 from exporter.services.ledger import Ledger
 from exporter.services.maintenance import Maintenance
 from exporter.services.registry import Registry
+from exporter.services.standing import kept
 from exporter.store import replicas, service_states, service_status
 
 if TYPE_CHECKING:
@@ -236,8 +236,7 @@ class Watch:
         standing = self.board.standings.get(service.id)
         if standing is None or (standing.service is not service and standing.service != service):
             return False  # it is somebody else's by now, or another one: what was seen says nothing of it
-        if reading.facts is not None:
-            reading = replace(reading, facts=None)  # only `/probe` shows them, and a reading is kept until the next
+        reading = kept(reading, full=service.full)
         at = self._clock.time()
         if log.isEnabledFor(logging.DEBUG):
             log.debug("probed: %s: %s", reading.state, reading.reason, extra={"fields": _fields(service)})

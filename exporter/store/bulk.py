@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import islice
+from sqlite3 import Error, IntegrityError
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, exc, select, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Table
+    from sqlalchemy import ColumnElement, Dialect, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 IDS: Final = 5000
@@ -37,6 +39,7 @@ def pieces(values: Iterable[Any], size: int = IDS) -> Iterator[list[Any]]:
         yield piece
 
 
+@lru_cache(maxsize=64)  # each statement runs again every second, and making it takes longer than running it
 def upsert(
     dialect: str, table: Table, keys: tuple[str, ...], change: Callable[[Any, Any], Mapping[str, Any]] | None = None
 ) -> Any:
@@ -56,6 +59,35 @@ def upsert(
     if change is None:
         return upsert_.on_conflict_do_nothing(index_elements=index)
     return upsert_.on_conflict_do_update(index_elements=index, set_=change(table.c, upsert_.excluded))
+
+
+async def written(connection: AsyncConnection, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Execute a statement for each of many rows that have the same keys, in the caller's transaction.
+
+    Give the same statement each time, and one in which every bound value is one of the row: on SQLite it is compiled
+    once and handed to the driver in one visit of its thread, where SQLAlchemy makes three. What the database refuses
+    is raised as SQLAlchemy does it.
+    """
+    dialect = connection.dialect
+    if dialect.name != "sqlite":
+        await connection.execute(statement, rows)
+        return
+    if not connection.in_transaction():
+        await connection.begin()
+    query, names = _compiled(dialect, statement, tuple(rows[0]))
+    raw = await connection.get_raw_connection()
+    driver: Any = raw.driver_connection
+    try:
+        await driver.executemany(query, [[row[name] for name in names] for row in rows])
+    except Error as error:
+        kind = exc.IntegrityError if isinstance(error, IntegrityError) else exc.OperationalError
+        raise kind(query, None, error) from error
+
+
+@lru_cache(maxsize=64)
+def _compiled(dialect: Dialect, statement: Any, keys: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    compiled = statement.compile(dialect=dialect, column_keys=keys, for_executemany=True)
+    return str(compiled), tuple(compiled.positiontup)
 
 
 async def delete_oldest(connection: AsyncConnection, table: Table, time: str, before: float, limit: int) -> int:

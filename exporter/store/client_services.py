@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from sqlalchemy import func, literal_column, select, update
+from sqlalchemy import func, literal_column, select, true, update
 
 from exporter.errors import CredentialKeyMissingError, CredentialUnreadableError, ServicesOfApiError
 from exporter.store import clients
@@ -137,8 +137,9 @@ async def listed(store: Store) -> list[ListedService]:
 
 async def mark(store: Store) -> Mark:
     """Return a value that differs from an earlier one when a client or service was made, changed or deleted since."""
-    async with store.reading(snapshot=True) as connection:
-        return Mark(await _sums(connection, clients_table), await _sums(connection, client_services))
+    async with store.reading() as connection:
+        row = [int(one) for one in (await connection.execute(_MARK)).one()]
+    return Mark((row[0], row[1], row[2], row[3]), (row[4], row[5], row[6], row[7]))
 
 
 async def present(connection: AsyncConnection, ids: Collection[int]) -> set[int]:
@@ -224,11 +225,14 @@ async def _disable(connection: AsyncConnection, ids: list[int], now: float) -> N
         await connection.execute(update(client_services).where(client_services.c.id.in_(piece)).values(changes))
 
 
-async def _sums(connection: AsyncConnection, table: Table) -> tuple[int, int, int, int]:
+def _summed(table: Table) -> Any:
     number, revision = table.c.id, table.c.revision
-    query = select(func.count(), func.max(number), func.sum(number), func.sum(revision)).select_from(table)
-    count, most, numbers, revisions = (await connection.execute(query)).one()
-    return count, int(most or 0), int(numbers or 0), int(revisions or 0)
+    sums = (func.coalesce(func.sum(one), 0) for one in (number, revision))
+    return select(func.count(), func.coalesce(func.max(number), 0), *sums).select_from(table).subquery()
+
+
+_CLIENTS, _SERVICES = _summed(clients_table), _summed(client_services)
+_MARK: Final = select(_CLIENTS, _SERVICES).select_from(_CLIENTS.join(_SERVICES, true()))
 
 
 def _stored(row: Any, keys: KeyRing | None) -> StoredService:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select, update
 
-from exporter.store.bulk import upsert
+from exporter.store.bulk import upsert, written
 from exporter.store.tables import replicas, service_states
 
 if TYPE_CHECKING:
@@ -36,25 +36,22 @@ async def begun(store: Store, replica: str, started_at: float) -> None:
     """
     row = {"id": replica, "started_at": started_at, "heartbeat_at": started_at, "ended_at": None}
     async with store.writing() as connection:
-        statement = upsert(
-            connection.dialect.name,
-            replicas,
-            ("id",),
-            lambda _old, new: {name: new[name] for name in ("started_at", "ended_at")},
-        )
+        statement = upsert(connection.dialect.name, replicas, ("id",), _begun)
         await connection.execute(statement, [row])
 
 
 async def beat(connection: AsyncConnection, replica: str, started_at: float, at: float) -> None:
     """Note that a replica lives, in the caller's transaction."""
-    statement = upsert(
-        connection.dialect.name,
-        replicas,
-        ("id",),
-        lambda _old, new: {name: new[name] for name in ("started_at", "heartbeat_at", "ended_at")},
-    )
     row = {"id": replica, "started_at": started_at, "heartbeat_at": at, "ended_at": None}
-    await connection.execute(statement, [row])
+    await written(connection, upsert(connection.dialect.name, replicas, ("id",), _beaten), [row])
+
+
+def _begun(_old: Any, new: Any) -> dict[str, Any]:
+    return {name: new[name] for name in ("started_at", "ended_at")}
+
+
+def _beaten(_old: Any, new: Any) -> dict[str, Any]:
+    return {name: new[name] for name in ("started_at", "heartbeat_at", "ended_at")}
 
 
 async def heartbeat(connection: AsyncConnection, replica: str) -> float | None:

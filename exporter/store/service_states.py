@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam, case, insert, or_, select, update
 
-from exporter.store.bulk import ROWS, delete_oldest, pieces, storable
+from exporter.store.bulk import ROWS, delete_oldest, pieces, storable, written
 from exporter.store.tables import REASON_LENGTH, service_states
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Stretch(NamedTuple):
 
 _COLUMNS = tuple(service_states.c[name] for name in Stretch._fields)
 
+_INSERT = insert(service_states)
 _AT = bindparam("at", type_=service_states.c.ended_at.type)
 _CLOSE = (
     update(service_states)
@@ -52,7 +53,7 @@ async def opened(connection: AsyncConnection, stretches: Sequence[Stretch]) -> d
     """
     numbers: dict[int, int] = {}
     for piece in pieces(stretches, ROWS):
-        await connection.execute(insert(service_states), [_row(stretch) for stretch in piece])
+        await written(connection, _INSERT, [_row(stretch) for stretch in piece])
         if services := [stretch.service_id for stretch in piece if stretch.ended_at is None]:
             # MySQL does not tell the numbers of many inserted rows.
             query = select(service_states.c.service_id, service_states.c.id).where(
@@ -72,7 +73,7 @@ async def closed(connection: AsyncConnection, ends: Mapping[int, float]) -> None
     # In one order everywhere: replicas that lock the same rows in different orders would deadlock.
     rows = [{"number": number, "at": ends[number]} for number in sorted(ends)]
     if rows:
-        await connection.execute(_CLOSE, rows)
+        await written(connection, _CLOSE, rows)
 
 
 async def open_ones(store: Store, ids: Collection[int] | None = None) -> list[Stretch]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import insert, select
 
-from exporter.store.bulk import ROWS, delete_oldest, pieces, storable
+from exporter.store.bulk import ROWS, delete_oldest, pieces, storable, written
 from exporter.store.tables import REASON_LENGTH, client_services, service_status
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class StoredReading(NamedTuple):
     id: int = 0
 
 
+_INSERT = insert(service_status)
 _COLUMNS = tuple(service_status.c[name] for name in StoredReading._fields)
 
 
@@ -43,9 +44,8 @@ async def add(connection: AsyncConnection, readings: Sequence[StoredReading]) ->
     A service that is no longer in `client_services` makes the database refuse the whole: ask
     `client_services.present` first.
     """
-    statement = insert(service_status)
     for piece in pieces(readings, ROWS):
-        await connection.execute(statement, [_row(reading) for reading in piece])
+        await written(connection, _INSERT, [_row(reading) for reading in piece])
 
 
 async def latest(store: Store, ids: Collection[int] | None = None) -> dict[int, StoredReading]:

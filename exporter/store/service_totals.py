@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import select
 
 from exporter.model import STATES, State
-from exporter.store.bulk import pieces, upsert
+from exporter.store.bulk import pieces, upsert, written
 from exporter.store.tables import service_totals
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ async def added(connection: AsyncConnection, increments: Mapping[int, Totals]) -
     # In one order everywhere: replicas that lock the same rows in different orders would deadlock.
     rows = [_row(service, increments[service]) for service in sorted(increments)]
     if rows:
-        await connection.execute(upsert(connection.dialect.name, service_totals, ("service_id",), _sums), rows)
+        await written(connection, upsert(connection.dialect.name, service_totals, ("service_id",), _sums), rows)
 
 
 async def known(store: Store, ids: Collection[int] | None = None) -> dict[int, Totals]:

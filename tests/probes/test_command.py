@@ -162,8 +162,10 @@ async def test_an_end_that_cannot_be_forced_is_not_waited_for(monkeypatch: pytes
     reading = await run("import time; time.sleep(60)", timeout=0.3)
     assert (reading.state, reading.cause) == ("down", "timeout")
     assert len(command._ENDING) == 1
-    os.kill(pids[0], 9)
     async with asyncio.timeout(10):
+        while not pids:  # noqa: ASYNC110 - the kill is awaited behind the reading
+            await asyncio.sleep(0.02)
+        os.kill(pids[0], 9)
         while command._ENDING:  # noqa: ASYNC110 - the end of a process gives no event
             await asyncio.sleep(0.02)
 

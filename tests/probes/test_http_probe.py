@@ -45,6 +45,7 @@ class Parts:
     forbidden: frozenset[str] = frozenset()
     databases: dict[str, Any] = field(default_factory=dict)
     clock: SystemClock = field(default_factory=SystemClock)
+    hears: bool = True
 
     def allows(self, address: str) -> bool:
         self.asked.append(address)

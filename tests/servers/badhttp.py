@@ -9,6 +9,8 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 
+from servers.tls import taken
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -147,6 +149,9 @@ async def serving(context: ssl.SSLContext | None = None) -> AsyncIterator[BadHtt
     try:
         yield bad
     finally:
+        await taken()
+        # A handler that is cancelled before its first step closes nothing.
+        await asyncio.sleep(0)
         server.close()
         for task in tuple(tasks):
             task.cancel()

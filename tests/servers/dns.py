@@ -15,6 +15,7 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
+from servers.tls import taken
 
 if TYPE_CHECKING:
     import ssl
@@ -224,6 +225,8 @@ async def serving(
             yield server
         finally:
             server.release.set()
+            await taken()
+            await asyncio.sleep(0)  # a handler that is cancelled before its first step closes nothing
             for one in listeners:
                 one.close()
             for task in tuple(tasks):

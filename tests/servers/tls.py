@@ -136,8 +136,8 @@ async def serving(handler: Handler, context: ssl.SSLContext | None = None, host:
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
+        await taken()
         server.close()
-        await _accepting()
         left = dict(tasks)
         for task in left:
             task.cancel()
@@ -150,11 +150,10 @@ async def serving(handler: Handler, context: ssl.SSLContext | None = None, host:
         await asyncio.sleep(0)
 
 
-async def _accepting() -> None:
-    """Wait for connections that the loop is just taking: a server that is closed still makes a transport of them."""
-    taking = [one for one in asyncio.all_tasks() if "_accept_connection2" in repr(one.get_coro())]
-    if taking:
-        await asyncio.wait(taking, timeout=5.0)
+async def taken() -> None:
+    """Wait for connections that the loop is just taking: a server that is closed meanwhile never closes them."""
+    while taking := [one for one in asyncio.all_tasks() if "_accept_connection2" in repr(one.get_coro())]:
+        await asyncio.wait(taking, timeout=SECONDS)
 
 
 async def _closed(writer: asyncio.StreamWriter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers.watched import NOON, reading, service
 
-from exporter.model import STATES, State
+from exporter.model import STATES, Component, State
 from exporter.schedule import Cron, Every
-from exporter.services.standing import Standing
+from exporter.services.standing import Standing, kept
 
 if TYPE_CHECKING:
     from exporter.services.service import Service
@@ -155,3 +156,24 @@ def test_transitions_are_ordered_and_tell_all_there_is_to_tell(found: list[tuple
         elif word == "look":
             fresh = one.reading is not None and now <= one.expires
             assert one.state == (one.reading.state if fresh and one.reading else "unknown")
+
+
+@pytest.mark.parametrize("full", [pytest.param(True, id="full"), pytest.param(False, id="brief")])
+def test_a_reading_keeps_what_is_shown(full: bool) -> None:  # noqa: FBT001 - a parameter
+    """Its facts are kept of none, its phases and components only where they are series."""
+    whole = reading(
+        "degraded",
+        cause="slow",
+        status_code=200,
+        tls_expiry=NOON,
+        phases={"connect": 0.1},
+        components=(Component("db", "up"),),
+        facts=object(),
+    )
+    brief = kept(whole, full=full)
+    assert brief == replace(
+        whole,
+        facts=None,
+        phases=whole.phases if full else {},
+        components=whole.components if full else (),
+    )

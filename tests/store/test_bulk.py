@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
 
+from exporter.errors import StoreError
 from exporter.store import bulk
 from exporter.store.tables import replicas
 
@@ -57,3 +60,31 @@ async def test_upsert(url: str, open_store: Callable[..., Any]) -> None:
     async with store.writing() as connection:
         await connection.execute(add, other)
     assert await found() == {"a": 1.0, "b": 12.0, "c": 20.0}
+
+
+async def test_what_is_written_is_read(url: str, open_store: Callable[..., Any]) -> None:
+    """Rows of one statement, in the order of the keys or in another one, are there once the transaction has ended."""
+    store = await open_store(url)
+    statement = insert(replicas)
+    rows = [
+        {"id": "one", "started_at": 1.0, "heartbeat_at": 2.0, "ended_at": None},
+        {"heartbeat_at": 4.0, "ended_at": 5.0, "started_at": 3.0, "id": "two"},
+    ]
+    async with store.writing() as connection:
+        await bulk.written(connection, statement, rows[:1])
+        await bulk.written(connection, statement, rows[1:])
+    async with store.reading() as connection:
+        found = (await connection.execute(select(replicas).order_by(replicas.c.id))).all()
+    assert [tuple(one) for one in found] == [("one", 1.0, 2.0, None), ("two", 3.0, 4.0, 5.0)]
+
+
+async def test_what_is_refused_is_written_by_halves_nowhere(url: str, open_store: Callable[..., Any]) -> None:
+    """The second of two rows breaks a rule: the first is not there either, and the error is one of the store."""
+    store = await open_store(url)
+    row = {"id": "one", "started_at": 1.0, "heartbeat_at": 2.0, "ended_at": None}
+    with pytest.raises(StoreError) as error:
+        async with store.writing() as connection:
+            await bulk.written(connection, insert(replicas), [row, row])
+    assert isinstance(error.value.__cause__, IntegrityError)
+    async with store.reading() as connection:
+        assert (await connection.execute(select(replicas))).all() == []

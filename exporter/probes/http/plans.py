@@ -56,25 +56,34 @@ class Plan:
     """Steps that the expressions take for each byte at worst."""
 
 
-_PLANS: Final[dict[int, tuple[weakref.ref[Options], Plan]]] = {}
+class _Kept(weakref.ref["Options"]):
+    """The plan of options, and where it is kept: a closure for each of ten thousand would be larger than the plan."""
+
+    __slots__ = ("key", "plan")
+
+    key: int
+    plan: Plan
+
+
+_PLANS: Final[dict[int, _Kept]] = {}
 
 
 def of(options: Options) -> Plan:
     """Return the plan of these options, kept as long as they are. ValueError says why they cannot be probed."""
     key = id(options)
     kept = _PLANS.get(key)
-    if kept is not None and kept[0]() is options:
-        return kept[1]
-    plan = made(options, None if options.body is None else options.body.encode())
-    _PLANS[key] = (weakref.ref(options, lambda gone: _forget(key, gone)), plan)
-    return plan
+    if kept is not None and kept() is options:
+        return kept.plan
+    fresh = _Kept(options, _forget)
+    fresh.key, fresh.plan = key, made(options, None if options.body is None else options.body.encode())
+    _PLANS[key] = fresh
+    return fresh.plan
 
 
-def _forget(key: int, gone: weakref.ref[Options]) -> None:
-    kept = _PLANS.get(key)
+def _forget(gone: weakref.ref[Options]) -> None:
     # Another object may have the number by now.
-    if kept is not None and kept[0] is gone:
-        del _PLANS[key]
+    if isinstance(gone, _Kept) and _PLANS.get(gone.key) is gone:
+        del _PLANS[gone.key]
 
 
 def made(options: Options, body: bytes | None) -> Plan:

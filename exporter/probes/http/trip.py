@@ -105,7 +105,9 @@ async def _ask(options: Options, plan: Plan, hop: Hop, parts: ProbeParts, timeou
     )
     if proxy is not None and (refused := _refused(url, parts)) is not None:
         return exchange, Outcome(error=refused)
-    parts.explain(f"{hop.method} {url.shown}" + (f" through the proxy {proxy.place}" if proxy else ""))
+    hears = parts.hears
+    if hears:
+        parts.explain(f"{hop.method} {url.shown}" + (f" through the proxy {proxy.place}" if proxy else ""))
     place = proxy or url
     call = Call(
         host=place.host,
@@ -115,7 +117,7 @@ async def _ask(options: Options, plan: Plan, hop: Hop, parts: ProbeParts, timeou
         prefer=options.ip_protocol,
         fallback=options.ip_fallback,
         allows=parts.allows,
-        explain=parts.explain,
+        explain=parts.explain if hears else None,
     )
     return exchange, await parts.wire.call(call, exchange, timeout)
 
