@@ -94,7 +94,8 @@ def _verdict(own: Word | None, components: tuple[Component, ...]) -> Verdict:
     bad = [part.name for part in components if part.state == state] if state != "up" else []
     if bad:
         more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
-        said += f"; {state}: {', '.join(bad[:_NAMED])}{more}"
+        said += ", but" if own and own.state == "up" else ";"
+        said += f" {state}: {', '.join(bad[:_NAMED])}{more}"
     return Verdict(state, said, "" if state == "up" else "health", components)
 
 

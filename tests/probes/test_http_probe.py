@@ -104,7 +104,7 @@ def value(samples: Samples, family: Family) -> float:
         pytest.param("/endless-chunks", ("up", "", 200), "200 OK in", id="endless chunks"),
         pytest.param("/status/204", ("up", "", 204), "204 No Content in", id="204"),
         pytest.param("/healthy", ("up", "", 200), "the body says healthy", id="a healthy body"),
-        pytest.param("/unhealthy", ("down", "health", 200), "200 OK, but the body says", id="200 and unhealthy"),
+        pytest.param("/unhealthy", ("down", "health", 200), "200 OK; the body says", id="200 and unhealthy"),
         pytest.param("/unhealthy-part", ("down", "health", 200), "down: db", id="200 and an unhealthy part"),
         pytest.param("/unavailable-but-ok", ("down", "status", 503), "503 Service Unavailable", id="503 and ok"),
         pytest.param("/status/301", ("degraded", "status", 301), "301 Moved Permanently", id="a redirect"),

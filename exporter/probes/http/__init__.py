@@ -112,7 +112,7 @@ def _answered(trip: Trip, head: Head, judged: Judgement) -> Reading:
     if verdict.state == "up":
         reason = f"{named(head.code)} in {trip.duration * 1000:.0f} ms" + (f"; {health.reason}" if health else "")
     elif verdict.cause == "health":
-        reason = f"{named(head.code)}, but {reason}"
+        reason = f"{named(head.code)}; {reason}"
     return _reading(trip, verdict, reason, by_regex=by_regex)
 
 
