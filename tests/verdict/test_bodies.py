@@ -403,7 +403,9 @@ def test_of_many_components_the_worst_are_kept_and_all_are_judged() -> None:
     ("document", "reason"),
     [
         pytest.param({"status": "Healthy"}, "the body says healthy", id="up"),
-        pytest.param({"status": "ok", "checks": {"db": "warn"}}, "the body says ok, but degraded: db", id="one component"),
+        pytest.param(
+            {"status": "ok", "checks": {"db": "warn"}}, "the body says ok, but degraded: db", id="one component"
+        ),
         pytest.param(
             {"status": "fail", "checks": dict.fromkeys("abcde", "down") | {"f": "up"}},
             "the body says fail; down: a, b, c and 2 more",
