@@ -584,6 +584,7 @@ async def test_samples_have_blackbox_s_names(parts, bad):
     assert {labels[0] for labels in shown[facts.DURATION]} == set(facts.PHASES)
     assert shown.keys() <= set(http.FAMILIES)
     assert facts.response_seconds(reading.facts.response_time) == pytest.approx(0.145)
+    assert "the service says that it took 145 ms" in parts.steps
     for family in http.FAMILIES:
         checked(family)
 

@@ -11,7 +11,7 @@ from exporter.model import Reading
 from exporter.probes.http import plans, urls
 from exporter.probes.http.bodyfile import read as read_body
 from exporter.probes.http.checks import Answer, Judgement, judge, named
-from exporter.probes.http.facts import FAMILIES, Facts, samples
+from exporter.probes.http.facts import FAMILIES, Facts, response_seconds, samples
 from exporter.probes.http.options import Options
 from exporter.probes.http.trip import travel
 from exporter.searching import apart
@@ -55,6 +55,8 @@ async def probe(options: Options, parts: ProbeParts, timeout: float) -> Reading:
     if trip.exchange.head is None:
         return Reading("unknown", "the connection ended well and without an answer", trip.duration, cause="unexpected")
     answer = Answer(trip.exchange.head, trip.exchange.body, trip.exchange.cut, trip.outcome.tls is not None)
+    if parts.hears and (took := response_seconds(answer.head.text(b"x-response-time")[:_SHOWN])) is not None:
+        parts.explain(f"the service says that it took {took * 1000:.0f} ms")
     steps = plan.effort * (len(answer.body) + answer.head.size)
     try:
         judged = await apart(
