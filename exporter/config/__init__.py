@@ -37,6 +37,8 @@ class Configuration:
         probe_modules: by name, each a `Choice` of a kind of probe with `exporter.services.options.ModuleTiming` beside.
         probe_modules_file: a file of blackbox_exporter with more of them, or None.
         windows: `exporter.windows.WindowOptions`.
+        mode: observe, approve or auto; None when left out, which is observe.
+        alertmanager, rules, queues, incidents, backlog, notify: those of `exporter.bridge.options`.
         readings: `exporter.services.options.ReadingsOptions`.
         replica: the name of this one of several replicas, or None.
         collectors: by the word of the collector and the name of the source, each the collector's `Options`. Every
@@ -59,6 +61,13 @@ class Configuration:
     probe_modules: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     probe_modules_file: Path | None = None
     windows: tuple[Any, ...] = ()
+    mode: str | None = None
+    alertmanager: Any = None
+    rules: tuple[Any, ...] = ()
+    queues: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    incidents: Any = None
+    backlog: Any = None
+    notify: tuple[Any, ...] = ()
     readings: Any = None
     replica: str | None = None
     collectors: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))

@@ -133,7 +133,7 @@ class Builder:
         built = self._each((entry.type, value[entry.name], (*path, entry.name)) for entry in plain)
         if None in secrets.values():
             raise NotBuiltError
-        keywords = secrets | {entry.name: one for entry, one in zip(plain, built, strict=True)}
+        keywords = secrets | {entry.field.name: one for entry, one in zip(plain, built, strict=True)}
         return self._made(lambda: options(**keywords), path)
 
     def _made(self, make: Callable[[], Any], path: Steps, *, is_text: bool = False) -> Any:

@@ -72,7 +72,11 @@ class Entry(NamedTuple):
 def entries(options: type) -> tuple[Entry, ...]:
     """Return the fields of an options class; TypeError where one has a type that no file can hold."""
     hints = typing.get_type_hints(options, localns=_NAMES, include_extras=True)
-    return tuple(Entry(f.name, _without_none(hints[f.name]), facts_of(f), f) for f in dataclasses.fields(options))
+    return tuple(
+        # `continue` is a word of the configuration and of Python: its field is named `continue_`.
+        Entry(f.name.removesuffix("_"), _without_none(hints[f.name]), facts_of(f), f)
+        for f in dataclasses.fields(options)
+    )
 
 
 def branches(kind: Any) -> tuple[Any, ...]:

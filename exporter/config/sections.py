@@ -19,6 +19,7 @@ from exporter.config.choices import published, summary
 from exporter.config.options import NO_FACTS, Facts
 from exporter.config.schema import DIALECT, Schema, of_type
 from exporter.errors import InvalidConfigurationError
+from exporter.model import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -146,6 +147,49 @@ SECTIONS: Final = (
         options="exporter.windows:WindowOptions",
         shape="many",
         help="Planned maintenance of services, groups or everything.",
+    ),
+    Section(
+        word="mode",
+        options=str,
+        shape="optional",
+        help="How far Watchbridge may go by itself. observe: everything is decided, kept and shown, nothing is run, "
+        "not later either; approve: a person releases each item; auto. observe when left out.",
+        facts=Facts(choices=MODES, example="auto"),
+    ),
+    Section(
+        word="alertmanager",
+        options="exporter.bridge.options:AlertmanagerOptions",
+        help="Alertmanager: who may send alerts, and where to send some.",
+    ),
+    Section(
+        word="rules",
+        options="exporter.bridge.options:RuleOptions",
+        shape="many",
+        help="Which alerts lead to what: the first that matches decides.",
+        check="exporter.bridge.options:mistakes",
+    ),
+    Section(
+        word="queues",
+        options="exporter.bridge.options:QueueOptions",
+        shape="mapping",
+        help="The queues of the backlog, by name.",
+        check="exporter.bridge.options:queue_mistakes",
+    ),
+    Section(
+        word="incidents",
+        options="exporter.bridge.options:IncidentsOptions",
+        help="When incidents end by themselves, and how long they are remembered.",
+    ),
+    Section(
+        word="backlog",
+        options="exporter.bridge.options:BacklogOptions",
+        help="The backlog at the command line.",
+    ),
+    Section(
+        word="notify",
+        options="exporter.bridge.options:NotifyOptions",
+        shape="many",
+        help="Who is told of incidents and of items that need a person.",
     ),
     Section(
         word="readings",

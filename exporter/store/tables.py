@@ -2,48 +2,30 @@
 
 Times are seconds since 1970, UTC, as floating point numbers: the same value on every engine, without time zones.
 Keys compare byte for byte on every engine: two sources whose names differ only in case are two rows.
+The tables of incidents and of the backlog are in `exporter.store.bridge_tables`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Double,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+from exporter.store import bridge_tables
+from exporter.store.columns import MYSQL, NAME_LENGTH, NUMBER, NUMBERED, REASON_LENGTH, metadata, number
 
-MYSQL: Any = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
-"""What every table says to MySQL and MariaDB: transactions, all of Unicode, and keys compared byte for byte."""
-
-NAME_LENGTH = 255
-"""Characters of the name of a client or a service."""
-
-REASON_LENGTH = 500
-"""Characters of a sentence that says why."""
-
-# SQLite counts up by itself only in a column that is INTEGER to the letter; it holds 64 bits there too.
-_Number = BigInteger().with_variant(Integer(), "sqlite")
-
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
+__all__ = [
+    "MYSQL",
+    "NAME_LENGTH",
+    "REASON_LENGTH",
+    "bridge_tables",
+    "client_services",
+    "clients",
+    "collector_runs",
+    "metadata",
+    "replicas",
+    "service_states",
+    "service_status",
+    "service_totals",
+]
 
 collector_runs = Table(
     "collector_runs",
@@ -56,37 +38,29 @@ collector_runs = Table(
 """When each source of each collector was last read without an error."""
 
 
-def _id() -> Column[int]:
-    return Column("id", _Number, primary_key=True, autoincrement=True)
-
-
 def _service(*, primary_key: bool = False) -> Column[int]:
     owner = ForeignKey("client_services.id", ondelete="CASCADE")
-    return Column("service_id", _Number, owner, primary_key=primary_key, autoincrement=False, nullable=False)
+    return Column("service_id", NUMBER, owner, primary_key=primary_key, autoincrement=False, nullable=False)
 
-
-# Numbers of deleted rows are never given again (AUTOINCREMENT does that on SQLite): what still names one would mean
-# another row.
-_NUMBERED: Any = {"sqlite_autoincrement": True, **MYSQL}
 
 clients = Table(
     "clients",
     metadata,
-    _id(),
+    number(),
     Column("name", String(NAME_LENGTH), nullable=False),
-    Column("revision", _Number, nullable=False, default=1),
+    Column("revision", NUMBER, nullable=False, default=1),
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
     UniqueConstraint("name"),
-    **_NUMBERED,
+    **NUMBERED,
 )
 """Whose services are watched. `revision` counts the changes of a row: a clock may stand or go back, it does not."""
 
 client_services = Table(
     "client_services",
     metadata,
-    _id(),
-    Column("client_id", _Number, ForeignKey("clients.id", ondelete="CASCADE"), nullable=False),
+    number(),
+    Column("client_id", NUMBER, ForeignKey("clients.id", ondelete="CASCADE"), nullable=False),
     Column("name", String(NAME_LENGTH), nullable=False),
     Column("endpoint_url", Text, nullable=False),
     Column("basic_auth_username", Text),
@@ -96,19 +70,19 @@ client_services = Table(
     Column("expected_status_code", Integer, default=200),
     Column("timeout_ms", Integer, nullable=False, default=5000),
     Column("origin", String(8), nullable=False),
-    Column("revision", _Number, nullable=False, default=1),
+    Column("revision", NUMBER, nullable=False, default=1),
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
     # Its index begins with client_id, so it also serves the foreign key.
     UniqueConstraint("client_id", "name"),
-    **_NUMBERED,
+    **NUMBERED,
 )
 """What is watched: `origin` is `file` or `api`. User and password are tokens of `exporter.store.credentials`."""
 
 service_status = Table(
     "service_status",
     metadata,
-    _id(),
+    number(),
     _service(),
     Column("status", String(16), nullable=False),
     Column("status_code", Integer),
@@ -118,14 +92,14 @@ service_status = Table(
     Column("checked_at", Double, nullable=False),
     Index(None, "service_id", "checked_at"),
     Index(None, "checked_at"),
-    **_NUMBERED,
+    **NUMBERED,
 )
 """Readings: what each run of a probe found, until they are purged."""
 
 service_states = Table(
     "service_states",
     metadata,
-    _id(),
+    number(),
     _service(),
     Column("state", String(16), nullable=False),
     Column("reason", String(REASON_LENGTH), nullable=False),
@@ -135,7 +109,7 @@ service_states = Table(
     Index(None, "service_id", "began_at"),
     # The open ones (no end yet) lie together in it, whatever the engine, and those to purge lie in order.
     Index(None, "ended_at", "service_id"),
-    **_NUMBERED,
+    **NUMBERED,
 )
 """Stretches of time that a service spent in one state; `replica` observes it while it has no end."""
 
@@ -143,8 +117,8 @@ service_totals = Table(
     "service_totals",
     metadata,
     _service(primary_key=True),
-    Column("runs_success", _Number, nullable=False, default=0),
-    Column("runs_failure", _Number, nullable=False, default=0),
+    Column("runs_success", NUMBER, nullable=False, default=0),
+    Column("runs_failure", NUMBER, nullable=False, default=0),
     Column("up_seconds", Double, nullable=False, default=0.0),
     Column("degraded_seconds", Double, nullable=False, default=0.0),
     Column("down_seconds", Double, nullable=False, default=0.0),

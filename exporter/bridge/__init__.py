@@ -1,0 +1,1 @@
+"""From Alertmanager's webhook to incidents, decisions and a durable backlog."""
