@@ -114,7 +114,7 @@ class RuleOptions:
     )
     matchers: tuple[str, ...] = option(
         (),
-        help="Matchers over the alert's labels in Alertmanager's syntax; all must match. None at all match every alert.",
+        help="Matchers over the alert's labels in Alertmanager's syntax; all must match. None at all match every one.",
         example=['alertname="UserSyncFailed"', 'severity=~"critical|page"'],
         maximum=100,
     )

@@ -1,0 +1,276 @@
+"""From deliveries to rows: who delivers meanwhile is written in one transaction, and told once that is done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from exporter.bridge import booking
+from exporter.bridge.decided import logged
+from exporter.errors import StoreError, WatchbridgeError
+from exporter.store import audit, counters, incidents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from exporter.alerts import Delivery
+    from exporter.bridge.booking import Terms
+    from exporter.bridge.decided import Decided
+    from exporter.model import Clock
+    from exporter.store.counters import Increments
+    from exporter.store.store import Store
+
+log: Final = logging.getLogger("exporter.bridge")
+
+WAITING: Final = 30_000
+"""Alerts that may wait for their transaction; what comes beyond is asked to come again."""
+BATCH: Final = 5_000
+"""Alerts after which a transaction takes no further delivery: some tenths of a second of work."""
+TRIES: Final = 3
+"""How often a batch is tried when another replica was quicker with the same alert."""
+QUARANTINED_TOLD: Final = 20
+"""Quarantined alerts of one batch that get an entry in the audit each."""
+DELIVERIES: Final = "watchbridge_deliveries_total"
+TRUNCATED: Final = "watchbridge_webhook_truncated_alerts_total"
+LAST: Final = "watchbridge_deliveries_last_timestamp_seconds"
+
+
+class OverloadedError(WatchbridgeError):
+    """Too many alerts wait to be stored: send them again in a moment."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of the alerts of one delivery."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    late: int = 0
+    quarantined: int = 0
+    refused: int = 0
+    truncated: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    delivery: Delivery
+    receipt: asyncio.Future[Receipt]
+
+
+class Intake:
+    """Takes deliveries; `terms` may be exchanged at any time, a batch under way ends with those that it began with."""
+
+    def __init__(
+        self, store: Store, clock: Clock, scope: str, terms: Terms, stored: Callable[[], None] | None = None
+    ) -> None:
+        """`scope` is under which name is counted; `stored` is called after each commit that may have made items."""
+        self.terms = terms
+        self._store = store
+        self._clock = clock
+        self._scope = scope
+        self._stored = stored
+        self._waiting: deque[_Waiting] = deque()
+        self._alerts = 0
+        self._arrived = asyncio.Event()
+        self._answers: Increments = Counter()
+        self._serving: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._serving = asyncio.create_task(self._serve())
+
+    async def take(self, delivery: Delivery) -> Receipt:
+        """Store a delivery and return what became of it: it is then on disk.
+
+        Raises OverloadedError where too many wait already, StoreError where the store cannot take it; the sender
+        sends it again then, and what was stored all the same is recognised.
+        """
+        size = _size(delivery)
+        if self._alerts and self._alerts + size > WAITING:
+            raise OverloadedError
+        waiting = _Waiting(delivery, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._alerts += size
+        self._arrived.set()
+        return await waiting.receipt
+
+    def answered(self, code: int) -> None:
+        """Count an answer of the webhook; it is written with the next transaction."""
+        self._answers[DELIVERIES, (str(code),)] += 1
+
+    async def flush(self) -> None:
+        """Write the answers that were counted since the last transaction. Raises StoreError; they are kept then."""
+        if not self._answers:
+            return
+        answers = self._taken_answers()
+        try:
+            async with self._store.writing() as connection:
+                await counters.added(connection, self._scope, answers)
+        except BaseException:
+            self._answers.update(answers)
+            raise
+
+    def _taken_answers(self) -> Increments:
+        answers, self._answers = self._answers, Counter()
+        return answers
+
+    async def close(self) -> None:
+        """Write what waits, then end."""
+        if self._serving is None:
+            return
+        serving, self._serving = self._serving, None
+        while self._waiting:
+            await asyncio.wait({one.receipt for one in self._waiting}, timeout=1.0)
+        serving.cancel()
+        await asyncio.wait({serving})
+
+    async def _serve(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                batch = self._batch()
+                await self._write(batch)
+                self._alerts -= sum(_size(one.delivery) for one in batch)
+
+    def _batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = 0
+        while self._waiting and (not batch or size + _size(self._waiting[0].delivery) <= BATCH):
+            batch.append(self._waiting.popleft())
+            size += _size(batch[-1].delivery)
+        return batch
+
+    async def _write(self, batch: Sequence[_Waiting]) -> None:
+        """Write a batch and tell each delivery of it how that went; never raises."""
+        answers = self._taken_answers()
+        try:
+            receipts = await self._written([one.delivery for one in batch], answers)
+        except Exception as error:  # noqa: BLE001 - each sender is told, and sends again
+            self._answers.update(answers)
+            if len(batch) > 1 and _is_content(error):
+                # One delivery that cannot be written must not keep the others out for ever.
+                for one in batch:
+                    await self._write([one])
+                return
+            _tell_failed(batch, error)
+        else:
+            for one, receipt in zip(batch, receipts, strict=True):
+                if not one.receipt.done():
+                    one.receipt.set_result(receipt)
+
+    async def _written(self, deliveries: Sequence[Delivery], answers: Increments) -> list[Receipt]:
+        terms = self.terms
+        for left in reversed(range(TRIES)):
+            try:
+                async with self._store.writing() as connection:
+                    receipts, decided = await self._booked(connection, terms, deliveries, answers)
+            except StoreError as error:
+                if not left or not _is_race(error):
+                    raise
+            else:
+                break
+        if self._stored is not None:
+            self._stored()
+        logged(decided)
+        _warn_truncated(deliveries)
+        return receipts
+
+    async def _booked(
+        self, connection: AsyncConnection, terms: Terms, deliveries: Sequence[Delivery], answers: Increments
+    ) -> tuple[list[Receipt], list[Decided]]:
+        now = self._clock.time()
+        fingerprints = {alert.fingerprint for delivery in deliveries for alert in delivery.alerts}
+        found = await incidents.heads(connection, fingerprints) if fingerprints else {}
+        batch = booking.Batch(terms, now, found)
+        outcomes = [[batch.take(alert, delivery.receiver) for alert in delivery.alerts] for delivery in deliveries]
+        decided, tally = await booking.written(connection, batch)
+        tally += booking.counted(outcome for each in outcomes for outcome in each)
+        receipts = [_receipt(delivery, each) for delivery, each in zip(deliveries, outcomes, strict=True)]
+        await _note_quarantined(connection, deliveries, now)
+        quarantined = sum(one.quarantined for one in receipts)
+        tally += Counter({(booking.ALERTS, ("quarantined",)): quarantined, (TRUNCATED, ()): _truncated(receipts)})
+        await counters.raised(connection, self._scope, {(LAST, ()): now})
+        await counters.added(connection, self._scope, tally + answers)
+        return receipts, decided
+
+
+def _size(delivery: Delivery) -> int:
+    return max(1, len(delivery.alerts) + len(delivery.quarantined))
+
+
+def _truncated(receipts: Sequence[Receipt]) -> int:
+    return sum(one.truncated for one in receipts)
+
+
+def _receipt(delivery: Delivery, outcomes: Sequence[str]) -> Receipt:
+    count = Counter(outcomes)
+    return Receipt(
+        count["accepted"],
+        count["duplicate"],
+        count["late"],
+        len(delivery.quarantined),
+        count["refused"],
+        delivery.truncated,
+    )
+
+
+async def _note_quarantined(connection: AsyncConnection, deliveries: Sequence[Delivery], now: float) -> None:
+    told = [
+        audit.Entry(
+            now,
+            "alertmanager",
+            "quarantined",
+            "delivery",
+            None,
+            one.sentence,
+            {"receiver": delivery.receiver, "position": one.position, "code": one.word},
+        )
+        for delivery in deliveries
+        for one in delivery.quarantined
+    ]
+    if told:
+        await audit.added(connection, told[:QUARANTINED_TOLD])
+        for one in told[:QUARANTINED_TOLD]:
+            log.warning("an alert was quarantined: %s", one.reason, extra={"fields": dict(one.details)})
+
+
+def _warn_truncated(deliveries: Sequence[Delivery]) -> None:
+    for one in deliveries:
+        if one.truncated:
+            log.warning(
+                "Alertmanager left alerts out of a delivery: raise `max_alerts` of its webhook",
+                extra={"fields": {"receiver": one.receiver, "alerts": one.truncated}},
+            )
+
+
+def _is_content(error: Exception) -> bool:
+    """Return whether what was to be written is at fault, and not the store."""
+    return not isinstance(error, StoreError) or type(error.__cause__).__name__ in _OF_CONTENT
+
+
+_OF_CONTENT: Final = frozenset({"DataError", "IntegrityError", "ProgrammingError", "StatementError"})
+
+
+def _is_race(error: StoreError) -> bool:
+    """Return whether another replica was quicker, so that trying again finds what it has written."""
+    said = f"{type(error.__cause__).__name__} {error}".lower()
+    return any(word in said for word in ("integrityerror", "deadlock", "unique", "duplicate", "serialize"))
+
+
+def _tell_failed(batch: Sequence[_Waiting], error: Exception) -> None:
+    if not isinstance(error, WatchbridgeError):
+        log.error("a delivery could not be stored", exc_info=error)
+        error = StoreError(where="", reason="something unforeseen happened; its log line has the place")
+    for one in batch:
+        if not one.receipt.done():
+            one.receipt.set_exception(error)
+            # A sender that has gone away does not ask: that is no error of ours.
+            one.receipt.exception()

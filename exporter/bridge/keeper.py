@@ -1,0 +1,134 @@
+"""What time alone does: late incidents open, silent ones close, what is old is forgotten, counts are written."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Final
+
+from exporter.bridge import booking
+from exporter.bridge.decided import logged
+from exporter.errors import WatchbridgeError
+from exporter.store import audit, backlog, incidents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.bridge.booking import Terms
+    from exporter.bridge.intake import Intake
+    from exporter.model import Clock
+    from exporter.store.store import Store
+
+log: Final = logging.getLogger("exporter.bridge")
+
+BEAT: Final = 1.0
+"""Seconds between two looks."""
+PURGE_EVERY: Final = 60.0
+"""Seconds between two removals of what is older than its retention."""
+PURGED: Final = 20_000
+"""Rows that one removal takes at most."""
+JUMP: Final = 2.0
+"""Seconds by which the wall clock must part from the monotonic one to have been set."""
+NEVER: Final = 1e12
+"""Seconds that no incident lives; not infinity, which MySQL does not take."""
+
+
+class Keeper:
+    """Looks after incidents for as long as the server runs."""
+
+    def __init__(
+        self, store: Store, clock: Clock, scope: str, intake: Intake, stored: Callable[[], None] | None = None
+    ) -> None:
+        self.trouble: str | None = None
+        """Why the store cannot take what time does."""
+        self.retention = 90 * 86_400.0
+        self.finished_retention = 30 * 86_400.0
+        self._store = store
+        self._clock = clock
+        self._scope = scope
+        self._intake = intake
+        self._stored = stored
+        self._offset = clock.time() - clock.monotonic()
+        self._quiet_until = 0.0
+        self._purged = clock.monotonic()
+        self._serving: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._serving = asyncio.create_task(self._serve())
+
+    async def close(self) -> None:
+        """End after the look under way, and write down what was counted."""
+        self._ending.set()
+        if self._serving is not None:
+            await asyncio.wait({self._serving}, timeout=2 * BEAT)
+            self._serving.cancel()
+            await asyncio.wait({self._serving})
+        with contextlib.suppress(WatchbridgeError):
+            await self._intake.flush()
+
+    async def _serve(self) -> None:
+        while not self._ending.is_set():
+            await self.tick()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT):
+                    await self._ending.wait()
+
+    async def tick(self) -> None:
+        """Do once what a second asks for; never raises."""
+        try:
+            await self._tick()
+        except WatchbridgeError as error:
+            if self.trouble is None:
+                log.error("incidents cannot be looked after: %s", error)  # noqa: TRY400 - a sentence, not a traceback
+            self.trouble = str(error)
+        except Exception as error:  # nobody foresaw it: said once, and tried again each second
+            if self.trouble is None:
+                log.exception("incidents cannot be looked after")
+            self.trouble = f"incidents cannot be looked after ({type(error).__name__}): its log line has the place"
+        else:
+            self.trouble = None
+
+    async def _tick(self) -> None:
+        self._notice_jump()
+        await self._intake.flush()
+        await self._pass()
+        now = self._clock.monotonic()
+        if now - self._purged >= PURGE_EVERY:
+            self._purged = now
+            await self._purge()
+
+    async def _pass(self) -> None:
+        terms = self._terms()
+        async with self._store.reading() as connection:
+            if not await incidents.due(connection, self._clock.time(), terms.late_for, terms.silent_after, limit=1):
+                return
+        async with self._store.writing() as connection:
+            decided, tally = await booking.passed(connection, terms, self._clock.time())
+            await booking.totalled(connection, self._scope, tally)
+        logged(decided)
+        if decided and self._stored is not None:
+            self._stored()
+
+    def _terms(self) -> Terms:
+        """Return the terms; nothing is silent for as long as nobody could know: after the clock was set forward."""
+        terms = self._intake.terms
+        if self._clock.monotonic() < self._quiet_until:
+            return booking.Terms(terms.rulebook, terms.notices, terms.late_for, NEVER)
+        return terms
+
+    def _notice_jump(self) -> None:
+        monotonic, wall = self._clock.monotonic(), self._clock.time()
+        jumped = wall - monotonic - self._offset
+        self._offset = wall - monotonic
+        if jumped > JUMP:
+            self._quiet_until = monotonic + self._intake.terms.silent_after
+            log.warning("the clock of this machine was set: no incident is closed by silence for as long as that takes")
+
+    async def _purge(self) -> None:
+        now = self._clock.time()
+        await backlog.purge(self._store, now - self.finished_retention, PURGED)
+        await incidents.purge(self._store, now - self.retention, PURGED)
+        await audit.purge(self._store, now - self.retention, PURGED)

@@ -1,0 +1,231 @@
+"""Episodes of alerts: one row each, the newest of a fingerprint found by its head."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import bindparam, func, insert, select, update
+
+from exporter.episodes import Episode
+from exporter.store.bridge_tables import incidents
+from exporter.store.bulk import IDS, ROWS, delete_oldest, pieces, storable, written
+from exporter.store.columns import NAME_LENGTH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from exporter.store.store import Store
+
+_TIMES: Final = ("state", "starts_at", "first_at", "seen_at", "opened_at", "ended_at", "closed_at")
+_LIGHT: Final = ("id", "fingerprint", "rulebook", *_TIMES)
+"""Columns that booking needs: labels are read only where rules are asked anew."""
+_INSERT: Final = insert(incidents)
+_CHANGE: Final = (
+    update(incidents)
+    .where(incidents.c.id == bindparam("number"))
+    .values(
+        {name: bindparam(f"new_{name}") for name in (*_TIMES, "rulebook")}
+        | {"deliveries": incidents.c.deliveries + bindparam("more")}
+    )
+)
+_SEEN: Final = (
+    update(incidents)
+    .where(incidents.c.id == bindparam("number"))
+    .values(seen_at=bindparam("new_seen_at"), deliveries=incidents.c.deliveries + bindparam("more"))
+)
+_BEHEAD: Final = update(incidents).where(incidents.c.id == bindparam("number")).values(head=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest incident of a fingerprint, as booking needs it. `rulebook`: the rules that were asked about it."""
+
+    id: int
+    fingerprint: str
+    rulebook: str
+    episode: Episode
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """An incident with all that is known of it. `id` is 0 until it is stored."""
+
+    fingerprint: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    episode: Episode
+    receiver: str = ""
+    generator_url: str = ""
+    deliveries: int = 1
+    rulebook: str = ""
+    id: int = 0
+
+    @property
+    def alertname(self) -> str:
+        """Return the label `alertname`."""
+        return self.labels.get("alertname", "")
+
+
+async def heads(connection: AsyncConnection, fingerprints: Iterable[str]) -> dict[str, Head]:
+    """Return the newest incidents of some fingerprints, locked until the caller's transaction ends.
+
+    In the order of the fingerprints: transactions that lock the same rows in different orders deadlock.
+    """
+    found: dict[str, Head] = {}
+    columns = [incidents.c[name] for name in _LIGHT]
+    for piece in pieces(sorted(fingerprints), IDS):
+        query = select(*columns).where(incidents.c.head.in_(piece)).order_by(incidents.c.head).with_for_update()
+        for row in await connection.execute(query):
+            found[row.fingerprint] = Head(row.id, row.fingerprint, row.rulebook, _episode(row))
+    return found
+
+
+async def beheaded(connection: AsyncConnection, ids: Iterable[int]) -> None:
+    """Let incidents no longer be the newest of their fingerprints, in the caller's transaction."""
+    for piece in pieces(ids, ROWS):
+        await written(connection, _BEHEAD, [{"number": one} for one in piece])
+
+
+async def opened(connection: AsyncConnection, fresh: Sequence[Incident]) -> dict[str, int]:
+    """Store new incidents as the newest of their fingerprints, in the caller's transaction; return their ids.
+
+    What they follow is `beheaded` first. Raises IntegrityError where another replica was quicker: begin anew then.
+    """
+    ids: dict[str, int] = {}
+    for piece in pieces(sorted(fresh, key=lambda one: one.fingerprint), ROWS):
+        await written(connection, _INSERT, [_row(one, one.fingerprint) for one in piece])
+        query = select(incidents.c.head, incidents.c.id).where(incidents.c.head.in_([one.fingerprint for one in piece]))
+        ids |= {row.head: row.id for row in await connection.execute(query)}
+    return ids
+
+
+async def passed_by(connection: AsyncConnection, one: Incident) -> int:
+    """Store an incident that was already followed by another one, in the caller's transaction; return its id."""
+    done = await connection.execute(insert(incidents).values(**_row(one, None)))
+    (number,) = done.inserted_primary_key or (0,)
+    return int(number)
+
+
+async def changed(connection: AsyncConnection, changes: Sequence[tuple[int, Episode, str, int]]) -> None:
+    """Write how incidents stand now: id, episode, rulebook and deliveries more; in the caller's transaction."""
+    for piece in pieces(changes, ROWS):
+        await written(connection, _CHANGE, [_changed(*one) for one in piece])
+
+
+async def seen(connection: AsyncConnection, times: Sequence[tuple[int, float, int]]) -> None:
+    """Note that incidents were heard of again: id, when, and in how many deliveries; in the caller's transaction."""
+    for piece in pieces(times, ROWS):
+        await written(connection, _SEEN, [{"number": one, "new_seen_at": at, "more": more} for one, at, more in piece])
+
+
+def _changed(number: int, episode: Episode, rulebook: str, more: int) -> dict[str, Any]:
+    values = {f"new_{name}": getattr(episode, name) for name in _TIMES}
+    return {"number": number, **values, "new_rulebook": rulebook, "more": more}
+
+
+def _row(one: Incident, head: str | None) -> dict[str, Any]:
+    return {
+        "head": head,
+        "fingerprint": one.fingerprint,
+        "alertname": storable(one.alertname, NAME_LENGTH),
+        "labels": json.dumps(one.labels, ensure_ascii=False),
+        "annotations": json.dumps(one.annotations, ensure_ascii=False),
+        "receiver": storable(one.receiver, NAME_LENGTH),
+        "generator_url": one.generator_url,
+        "deliveries": one.deliveries,
+        "rulebook": one.rulebook,
+        **{name: getattr(one.episode, name) for name in _TIMES},
+    }
+
+
+def _episode(row: Row[Any]) -> Episode:
+    return Episode(row.state, row.starts_at, row.first_at, row.seen_at, row.opened_at, row.ended_at, row.closed_at)
+
+
+def _incident(row: Row[Any]) -> Incident:
+    return Incident(
+        row.fingerprint,
+        json.loads(row.labels),
+        json.loads(row.annotations),
+        _episode(row),
+        row.receiver,
+        row.generator_url,
+        row.deliveries,
+        row.rulebook,
+        row.id,
+    )
+
+
+async def listed(
+    store: Store,
+    *,
+    states: Sequence[str] | None = None,
+    alertname: str | None = None,
+    limit: int = 1000,
+    before: int | None = None,
+) -> list[Incident]:
+    """Return incidents, the newest first; `before` (an id) is where a page goes on."""
+    query = select(incidents).order_by(incidents.c.id.desc()).limit(limit)
+    if states is not None:
+        query = query.where(incidents.c.state.in_(states))
+    if alertname is not None:
+        query = query.where(incidents.c.alertname == storable(alertname, NAME_LENGTH))
+    if before is not None:
+        query = query.where(incidents.c.id < before)
+    async with store.reading() as connection:
+        return [_incident(row) for row in await connection.execute(query)]
+
+
+async def one(store: Store, number: int) -> Incident | None:
+    """Return the incident of an id, or None."""
+    async with store.reading() as connection:
+        row = (await connection.execute(select(incidents).where(incidents.c.id == number))).first()
+    return None if row is None else _incident(row)
+
+
+async def of_ids(connection: AsyncConnection, ids: Sequence[int]) -> list[Incident]:
+    """Return the incidents of some ids, in the caller's transaction."""
+    query = select(incidents).where(incidents.c.id.in_(ids)).order_by(incidents.c.id)
+    return [_incident(row) for row in await connection.execute(query)]
+
+
+async def due(
+    connection: AsyncConnection,
+    now: float,
+    late_for: float,
+    silent_after: float,
+    *,
+    limit: int = ROWS,
+    lock: bool = False,
+) -> list[Incident]:
+    """Return what time changes by `exporter.episodes.passed`; with `lock` until the caller's transaction ends."""
+    first = incidents.c.first_at
+    late = (incidents.c.state == "late") & ((first <= now - late_for) | (first > now + late_for))
+    silent = (incidents.c.state == "open") & (incidents.c.seen_at < now - silent_after)
+    query = select(incidents).where(late | silent).order_by(incidents.c.head).limit(limit)
+    if lock:
+        query = query.with_for_update()
+    return [_incident(row) for row in await connection.execute(query)]
+
+
+async def counts(store: Store) -> dict[str, int]:
+    """Return how many incidents there are by state."""
+    query = select(incidents.c.state, func.count()).group_by(incidents.c.state)
+    async with store.reading() as connection:
+        return {row.state: row[1] for row in await connection.execute(query)}
+
+
+async def purge(store: Store, before: float, limit: int) -> int:
+    """Forget at most `limit` incidents that closed before a moment; return how many."""
+    async with store.writing() as connection:
+        return await delete_oldest(connection, incidents, "closed_at", before, limit)
+
+
+def numbered(one_: Incident, number: int) -> Incident:
+    """Return an incident with the id that it was stored under."""
+    return replace(one_, id=number)
