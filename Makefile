@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# The tests wait more than they work: more processes than processors.
+WORKERS ?= 4
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help run test lint docs docs-check check bench clean
@@ -12,9 +14,10 @@ help: ## say what there is
 run: $(VENV)/.installed ## install and start the demo
 	@exec $(BIN)/watchbridge demo
 
-test: $(VENV)/.test ## install the servers of the tests and run all tests
+# A part that is named runs in one process, where a debugger works.
+test: $(VENV)/.test ## install the servers of the tests and run all tests, or TESTS=…
 	tests/install-servers
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(or $(TESTS),--numprocesses $(WORKERS) --dist worksteal)
 
 lint: $(VENV)/.lint ## style, types, imports, Dockerfile, shell scripts
 	$(BIN)/ruff check .

@@ -101,6 +101,7 @@ class Application:
         )
         stack.push_async_callback(self._stop_web, web)
         await running.watch.prepare()
+        running.bridge.start()
         await web.start()
         running.watch.start()
         stack.callback(interpreter.released)

@@ -218,6 +218,11 @@ class Parts(Protocol):
         """The services that this process probes (`exporter.services.watch.Watch`); None where nothing does."""
         ...
 
+    @property
+    def bridge(self) -> Any:
+        """What receives alerts and works off the backlog (`exporter.bridge.bridge.Bridge`); None where nothing does."""
+        ...
+
     def options(self, collector: str) -> Mapping[str, Any]:
         """Return the configured sources of a collector by name, each an instance of its `Options`."""
         ...

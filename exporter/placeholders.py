@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from exporter.model import Item
 
 _WHOLE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
-_LIKELY: Final = re.compile(r"\{[^{}]*\}")
+# A shell that a program starts reads ${name} itself: that is none of ours.
+_WITHIN: Final = re.compile(r"(?<!\$)\{[A-Za-z_][A-Za-z0-9_]*\}", re.ASCII)
 
 OWN: Final = ("id", "key", "queue", "reason", "service", "incident", "attempt")
 """What an item has of its own: these come before the alert's labels of the same name."""
@@ -32,9 +33,16 @@ def name(text: str) -> str | None:
 
 def problem(text: str) -> str | None:
     """Return why a text of the configuration cannot hold a placeholder as it does, or None."""
-    if name(text) is not None or not (found := _LIKELY.search(text)) or not _WHOLE.fullmatch(found[0]):
+    if name(text) is not None or not (found := _WITHIN.search(text)):
         return None
     return f"{found[0]!r} stands within other text: a placeholder is the whole value, for example {found[0]!r} alone"
+
+
+def misplaced(text: str) -> str | None:
+    """Return why a text cannot stand where no placeholder may, neither as a whole nor within it; None where it can."""
+    if found := _WITHIN.search(text):
+        return f"{found[0]!r} would not be filled in here, this text is fixed: write it without braces"
+    return None
 
 
 def filled(text: str, facts: Mapping[str, str]) -> str:

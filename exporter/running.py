@@ -8,7 +8,9 @@ import secrets
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter import __version__, interpreter, logs, probing
+from exporter import __version__, acting, interpreter, logs, probing
+from exporter.alerts import PayloadError
+from exporter.bridge.bridge import Bridge
 from exporter.errors import InvalidConfigurationError, UnknownCollectorError, WatchbridgeError
 from exporter.guard import Guard
 from exporter.kinds import words
@@ -20,13 +22,14 @@ from exporter.sources import families, generation
 from exporter.store.collector_runs import recall, remember
 from exporter.store.options import key_ring
 from exporter.telemetry import Telemetry
-from exporter.web.services import Health, ServiceState, SourceState
+from exporter.web.services import Health, Receipt, ServiceState, SourceState
 from exporter.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from exporter.config import Configuration
+    from exporter.config.options import Secret
     from exporter.exposition import Answer
     from exporter.model import Clock
     from exporter.sources import Generation
@@ -38,8 +41,14 @@ log: Final = logging.getLogger(__name__)
 RETIRE_PATIENCE: Final = 125.0
 """Seconds in which scrapes that began before a reload may end: a little more than the longest deadline."""
 
+ACTIONS_GRACE: Final = 10.0
+"""Seconds that actions under way get at the end; with those of requests and probes less than Kubernetes' 30."""
+
 STORE_PATIENCE: Final = 2.0
 """Seconds in which the store must answer a health check."""
+
+
+_RECEIVED: Final = ("accepted", "duplicates", "late", "quarantined", "refused", "truncated")
 
 
 def _fixed(configuration: Configuration) -> tuple[object, ...]:
@@ -100,8 +109,10 @@ class Running:
         self._collectors = words("collectors")
         self._state = Reload(successful=True, success_at=self.started)
         self._wire = Wire(clock=clock)
-        self.watch = Watch(store, clock, _replica(first), first, key_ring(first.store))
-        self._generation: Generation = generation(first, clock, self._state, None, self.watch)
+        replica = _replica(first)
+        self.watch = Watch(store, clock, replica, first, key_ring(first.store))
+        self.bridge = Bridge(store, clock, replica, first)
+        self._generation: Generation = generation(first, clock, self._state, None, self.watch, self.bridge)
         logs.REDACTION.learn(_secrets(self._generation))
         self._demand = self._adopted(self._generation)
         self._scrape = Scrape(self._generation.sources, first.scrape, clock)
@@ -113,6 +124,8 @@ class Running:
         guard = Guard(made.configuration.probing.allow)
         parts = probing.Parts(wire=self._wire, databases=made.databases, clock=self.clock, permits=guard.configured)
         self.watch.adopt(made.configuration, parts)
+        acts = acting.Parts(self.clock, made.configuration.email, made.configuration.alertmanager, guard.configured)
+        self.bridge.adopt(made.configuration, acts, parts, self.watch.maintenance)
         wanted = made.configuration.probing.concurrency
         if (places := interpreter.affordable(wanted)) < wanted:
             log.warning("%d probes run at once, not %d: raise the limit of open files (ulimit -n)", places, wanted)
@@ -125,6 +138,28 @@ class Running:
         """Probe what a request asks for and return its metrics, or its story when `debug` is set; never raises."""
         return await self._demand.probe(request)
 
+    @property
+    def webhook_secret(self) -> Secret | None:
+        """The bearer token of those who may send alerts."""
+        secret: Secret | None = self._generation.configuration.alertmanager.bearer_token
+        return secret
+
+    def count_delivery(self, code: int) -> None:
+        """Count the status of an answer to a delivery."""
+        self.bridge.intake.answered(code)
+
+    async def receive(self, body: bytes, sender: str) -> Receipt:
+        """Take a delivery of Alertmanager's; what it says is on disk where no problem is told."""
+        try:
+            stored = await self.bridge.receive(body)
+        except PayloadError as error:
+            log.warning("a delivery cannot be read: %s", error.sentence, extra={"fields": {"sender": sender}})
+            return Receipt(problem=(error.status, error.word, error.sentence))
+        except WatchbridgeError as error:
+            log.warning("a delivery cannot be stored: %s", error, extra={"fields": {"sender": sender}})
+            return Receipt(problem=(503, "cannot_store", str(error)))
+        return Receipt(**{name: getattr(stored, name) for name in _RECEIVED})
+
     async def scrape(
         self, names: frozenset[str] | None, timeout: float, accept: str | None, accept_encoding: str | None
     ) -> Answer:
@@ -134,14 +169,18 @@ class Running:
                 raise UnknownCollectorError(word=name, known=", ".join(self._collectors))
         return await self._telemetry.answer(self._scrape, names, timeout, accept, accept_encoding)
 
+    @property
+    def _trouble(self) -> str | None:
+        return self._unread or self._unwritten or self.watch.trouble or self.bridge.trouble
+
     def readiness(self) -> str | None:
         """Return why no work can be done, or None."""
-        return "it is shutting down" if self.stopping else self._unread or self._unwritten or self.watch.trouble
+        return "it is shutting down" if self.stopping else self._trouble
 
     async def health(self) -> Health:
         """Return whether the store answers and which sources cannot be read."""
         await self.look_after_store()
-        if trouble := self._unread or self._unwritten or self.watch.trouble:
+        if trouble := self._trouble:
             return Health("unhealthy", {"store": "unhealthy"}, trouble)
         details = {"store": "healthy"}
         for outlet in self._scrape.outlets:
@@ -177,7 +216,7 @@ class Running:
                 # Reading files and checking them takes a moment, and a scrape may be under way.
                 configuration = await asyncio.to_thread(self._load)
                 _refuse_emptied(configuration)
-                fresh = generation(configuration, self.clock, self._state, self._generation, self.watch)
+                fresh = generation(configuration, self.clock, self._state, self._generation, self.watch, self.bridge)
                 if _fixed(configuration) != _fixed(self._generation.configuration):
                     log.warning("`listen`, `store`, `scrape.timeout` and `scrape.offset` take effect at the next start")
                 logs.set_up(configuration.log)
@@ -236,7 +275,8 @@ class Running:
             self._unwritten = None
 
     async def close(self) -> None:
-        """End probes and reads that are under way, write down what they knew, and close the databases."""
+        """End actions, probes and reads that are under way, write down what they knew, and close the databases."""
+        await self.bridge.close(ACTIONS_GRACE)
         await self.watch.close()
         await self._wire.close()
         await self._scrape.close()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.blackbox import Known
+    from exporter.bridge.bridge import Bridge
     from exporter.config import Configuration
     from exporter.databases.database import Database
     from exporter.model import Clock, Family, Reload, Source
@@ -29,6 +30,7 @@ class Generation:
     databases: Mapping[str, Database]
     modules: Known
     watch: Watch | None = None
+    bridge: Bridge | None = None
     _made: list[Source] = field(default_factory=list)
 
     def options(self, collector: str) -> Mapping[str, Any]:
@@ -55,6 +57,7 @@ def generation(
     reload: Reload,
     earlier: Generation | None,
     watch: Watch | None = None,
+    bridge: Bridge | None = None,
 ) -> Generation:
     """Return the parts of a configuration; databases whose options are the same keep their connections.
 
@@ -64,7 +67,7 @@ def generation(
     for name, options in configuration.databases.items():
         kept = earlier.databases.get(name) if earlier else None
         databases[name] = kept if kept is not None and kept.options == options else open_database(name, options)
-    made = Generation(configuration, clock, reload, databases, blackbox.known(configuration), watch)
+    made = Generation(configuration, clock, reload, databases, blackbox.known(configuration), watch, bridge)
     _ = made.sources
     return made
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter.config.options import Duration, option
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _MOST_CHAINED: Final = 400
 """Starts that `next_change` looks at where each falls into the time of the one before."""
+LONGEST: Final = 366 * 86_400.0
+"""Seconds of the longest window that repeats: no calendar goes back for ever, and who plans more means always."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +64,8 @@ class WindowOptions:
             comment=self.comment,
             cron=None if self.cron is None else Cron.parse(self.cron, self.timezone),
             duration=self.duration or 0.0,
-            start=None if self.start is None else _seconds(self.start, self.timezone, fold=0),
-            end=None if self.end is None else _seconds(self.end, self.timezone, fold=1),
+            start=None if self.start is None else moment_of(self.start, self.timezone, fold=0),
+            end=None if self.end is None else moment_of(self.end, self.timezone, fold=1),
         )
 
     def _time_problems(self) -> Iterator[Problem]:
@@ -83,6 +86,8 @@ class WindowOptions:
             return
         if self.duration is None:
             yield ("cron",), "says when it begins but not how long it lasts: give `duration` too"
+        elif self.duration > LONGEST:
+            yield ("duration",), "is longer than a year, in which it begins again: give at most 366d"
         try:
             Cron.parse(self.cron, self.timezone)
         except ValueError as error:
@@ -95,7 +100,7 @@ class WindowOptions:
                 yield (other,), f"is one side of a time only: give `{key}` too"
                 continue
             try:
-                times.append(_seconds(text, self.timezone, fold=fold))
+                times.append(moment_of(text, self.timezone, fold=fold))
             except ValueError as error:
                 yield (key,), str(error)
         if len(times) == 2 and times[1] <= times[0]:  # noqa: PLR2004 -- both sides
@@ -110,7 +115,7 @@ def _unknown(key: str, noun: str, names: Iterable[str], known: Iterable[str]) ->
             yield (key, index), f"there is no {noun} {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
-def _seconds(text: str, timezone: str, *, fold: int) -> float:
+def moment_of(text: str, timezone: str, *, fold: int) -> float:
     """Return a date-time of ISO 8601 as seconds since 1970; ValueError says what was wanted.
 
     `fold` says which of two equal local times is meant: the first for a start, the second for an end, so that all of
@@ -151,6 +156,34 @@ class Window:
             return self.cron.next_after(now - self.duration) <= now
         return self.start is not None and self.end is not None and self.start <= now < self.end
 
+    def spell(self, now: float) -> tuple[float, float | None] | None:
+        """Return when it begins and ends: the time that lasts now, else the next one; None when there is none any more.
+
+        Of starts that fall into the time of the one before it is the first whose time has not passed. The end is None
+        where these starts never cease.
+        """
+        if self.cron is not None:
+            began = self.cron.next_after(now - self.duration)
+            return (began, self._end(self.cron, max(now, began))[0]) if began < inf else None
+        return (self.start, self.end) if self.start is not None and self.end is not None and now < self.end else None
+
+    def reason(self, now: float) -> str:
+        """Return on one line why what it is for is in maintenance: until when, and the comment."""
+        spell = self.spell(now)
+        end = _written(spell[1]) if spell is not None and spell[0] <= now else None
+        comment = " ".join(self.comment.split())
+        return "planned maintenance" + (f" until {end}" if end else "") + (f": {comment}" if comment else "")
+
+    def subject(self) -> str:
+        """Return on one line what it is for."""
+        if self.everything:
+            return "everything"
+        told = []
+        for noun, names in (("service", self.services), ("group", self.groups)):
+            if names:
+                told.append(f"{noun}{'s' * (len(names) > 1)} {', '.join(sorted(names))}")
+        return "; ".join(told) or "nothing"
+
     def next_change(self, now: float) -> float | None:
         """Return the next time at which `active` changes, None when it never does again.
 
@@ -158,18 +191,29 @@ class Window:
         which nothing changes: ask again then.
         """
         if self.cron is not None:
-            return self._next_change(self.cron, now)
+            first = self.cron.next_after(now - self.duration)
+            if first > now:
+                return first if first < inf else None
+            end, looked = self._end(self.cron, now)
+            return looked if end is None else end
         later = [side for side in (self.start, self.end) if side is not None and side > now]
         return min(later, default=None)
 
-    def _next_change(self, cron: Cron, now: float) -> float | None:
+    def _end(self, cron: Cron, now: float) -> tuple[float | None, float]:
+        """Return when the time that lasts now ends, None where it never does, and up to when that was looked at."""
         starts = cron.firings(now - self.duration)
-        first = next(starts, None)
-        if first is None or first > now:
-            return first
-        end = first + self.duration
+        end = next(starts, now) + self.duration
         for start in islice(starts, _MOST_CHAINED):
             if start > end:
-                break
+                return end, end
             end = start + self.duration
-        return end
+        return None, end
+
+
+def _written(moment: float | None) -> str | None:
+    """Return a time in UTC, to the second where it is not at a whole minute; None for what no calendar has."""
+    try:
+        at = datetime.fromtimestamp(moment, UTC) if moment is not None else None
+    except (ValueError, OverflowError, OSError):
+        return None
+    return None if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC".replace(":00 UTC", " UTC")

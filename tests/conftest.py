@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from exporter import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 pytest_plugins = ["servers.fixtures", "servers.engines", "servers.stores"]
+
+# A busy machine is no mistake: neither an example nor its making is timed.
+settings.register_profile("untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 SERVER_FIXTURES = frozenset(
     {
@@ -59,6 +64,20 @@ def _log_as_it_was() -> Iterator[None]:
     logging.raiseExceptions = raising
     logs.REDACTION.learn(())
     logs.REDACTION.learn((), "store")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Let a lone surrogate that a test logged travel from a worker to the process that reports."""
+    return _sendable((yield))
+
+
+def _sendable(part: Any) -> Any:
+    if isinstance(part, str):
+        return part.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(part, dict):
+        return {_sendable(name): _sendable(value) for name, value in part.items()}
+    return type(part)(map(_sendable, part)) if isinstance(part, list | tuple) else part
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

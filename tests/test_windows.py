@@ -227,6 +227,8 @@ def test_a_window_without_end_is_always_active_and_says_when_to_ask_again() -> N
     assert again > now
     assert window.active(now)
     assert window.active(again)
+    assert window.reason(now) == "planned maintenance", "no end is told that would be none"
+    assert window.spell(now) == (at("2026-04-24T00:01Z"), None)
 
 
 @settings(max_examples=40, deadline=None)
@@ -289,3 +291,140 @@ def test_several_windows_overlap_without_a_word_about_each_other() -> None:
 def test_a_window_of_nothing_is_never_active() -> None:
     assert not Window().active(0.0)
     assert Window().next_change(0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "now", "reason"),
+    [
+        pytest.param(
+            {"start": "2026-03-01T22:00", "end": "2026-03-02T04:00", "comment": "database upgrade"},
+            "2026-03-02T00:00Z",
+            "planned maintenance until 2026-03-02 04:00 UTC: database upgrade",
+            id="with its comment",
+        ),
+        pytest.param(
+            {"start": "2026-03-01T22:00", "end": "2026-03-02T04:00:30"},
+            "2026-03-02T00:00Z",
+            "planned maintenance until 2026-03-02 04:00:30 UTC",
+            id="an end that is no whole minute",
+        ),
+        pytest.param(
+            {"cron": "0 2 * * 0", "duration": 2 * HOUR, "timezone": BUCHAREST, "comment": "weekly\n updates"},
+            "2026-03-29T00:30Z",
+            "planned maintenance until 2026-03-29 02:00 UTC: weekly updates",
+            id="repeated, on one line",
+        ),
+        pytest.param(
+            {"cron": "0 1,2 1 5 *", "duration": 2 * HOUR},
+            "2026-05-01T01:30Z",
+            "planned maintenance until 2026-05-01 04:00 UTC",
+            id="until the end of a chain",
+        ),
+        pytest.param(
+            {"start": "2026-03-01T22:00", "end": "9999-12-31T23:59-05:00"},
+            "2026-03-02T00:00Z",
+            "planned maintenance",
+            id="an end that no calendar has",
+        ),
+        pytest.param(
+            {"start": "2026-03-01T22:00", "end": "2026-03-02T04:00", "comment": "why"},
+            "2026-03-03T00:00Z",
+            "planned maintenance: why",
+            id="over",
+        ),
+    ],
+)
+def test_the_reason_tells_until_when_and_why(keys: dict[str, Any], now: str, reason: str) -> None:
+    assert options(**keys).window().reason(at(now)) == reason
+
+
+@pytest.mark.parametrize(
+    ("keys", "subject"),
+    [
+        pytest.param({"services": ("web",)}, "service web", id="a service"),
+        pytest.param({"services": ("web", "db"), "groups": ("b", "a")}, "services db, web; groups a, b", id="several"),
+        pytest.param({"all": True, "services": ("web",)}, "everything", id="everything"),
+    ],
+)
+def test_a_window_says_what_it_is_for(keys: dict[str, Any], subject: str) -> None:
+    times = {"start": "2026-03-01T22:00", "end": "2026-03-02T04:00"}
+    assert options(**({"all": False} | times | keys)).window().subject() == subject
+    assert Window().subject() == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("keys", "now", "spell"),
+    [
+        pytest.param(
+            {"start": "2026-03-01T22:00", "end": "2026-03-02T02:00"},
+            "2026-01-01T00:00Z",
+            ("2026-03-01T22:00Z", "2026-03-02T02:00Z"),
+            id="once, coming",
+        ),
+        pytest.param(
+            {"start": "2026-03-01T22:00", "end": "2026-03-02T02:00"}, "2026-03-02T02:00Z", None, id="once, over"
+        ),
+        pytest.param(
+            {"cron": "0 2 * * 0", "duration": 2 * HOUR, "timezone": BUCHAREST},
+            "2026-03-29T01:30Z",
+            ("2026-03-29T02:00+02:00", "2026-03-29T05:00+03:00"),
+            id="repeated, over the skipped hour",
+        ),
+        pytest.param(
+            {"cron": "0 2 * * 0", "duration": 2 * HOUR, "timezone": BUCHAREST},
+            "2026-03-29T02:00Z",
+            ("2026-04-05T02:00+03:00", "2026-04-05T04:00+03:00"),
+            id="repeated, the next one",
+        ),
+        pytest.param(
+            {"cron": "0 1,2 1 5 *", "duration": 2 * HOUR},
+            "2026-05-01T00:00Z",
+            ("2026-05-01T01:00Z", "2026-05-01T04:00Z"),
+            id="a chain",
+        ),
+    ],
+)
+def test_the_spell_is_the_time_that_lasts_or_the_next(
+    keys: dict[str, Any], now: str, spell: tuple[str, str] | None
+) -> None:
+    assert options(**keys).window().spell(at(now)) == (spell and (at(spell[0]), at(spell[1])))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from([BUCHAREST, "America/New_York", "Australia/Lord_Howe", "UTC"]),
+    st.sampled_from(["2026-03-08", "2026-03-29", "2026-04-05", "2026-10-04", "2026-10-25", "2026-11-01"]),
+    st.integers(0, 23),
+    st.integers(1, 48 * 60),
+    st.integers(-86_400, 2 * 86_400),
+)
+def test_spell_active_and_reason_agree(zone: str, day: str, hour: int, minutes: int, offset: int) -> None:
+    """Now is inside of the spell where it is active, before it else; the reason tells its end; none lasts less."""
+    window = options(cron=f"0 {hour} * * *", duration=minutes * 60, timezone=zone).window()
+    now = datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() + offset
+    spell = window.spell(now)
+    assert spell is not None
+    began, ended = spell
+    if ended is None:
+        assert minutes > 23 * 60
+        assert window.active(now)
+        return
+    assert ended - began >= minutes * 60
+    assert window.active(now) is (began <= now < ended)
+    if began > now:
+        assert window.next_change(now) == began
+    assert window.active(began)
+    if minutes < 23 * 60:
+        assert not window.active(ended)
+        assert ended - began == minutes * 60, "it lasts so long in real time, also when clocks are changed"
+    if window.active(now):
+        assert f"{datetime.fromtimestamp(ended, UTC):%Y-%m-%d %H:%M} UTC" in window.reason(now)
+
+
+def test_a_window_that_repeats_lasts_at_most_a_year() -> None:
+    """One that goes back beyond all calendars is refused in words."""
+    window = options(cron="0 2 * * 0", duration=5000 * 366 * 86_400)
+    assert list(window.problems(CONFIGURATION)) == [
+        (("duration",), "is longer than a year, in which it begins again: give at most 366d")
+    ]
+    assert list(options(cron="0 2 * * 0", duration=366 * 86_400).problems(CONFIGURATION)) == []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from exporter.alerts.alert import Alert, Delivery, PayloadError, Quarantined
+from exporter.alerts import payload
+from exporter.alerts.alert import REFUSALS, WORDS, Alert, Delivery, PayloadError, Quarantined
 
-__all__ = ["Alert", "Delivery", "PayloadError", "Quarantined", "parse"]
+__all__ = ["REFUSALS", "WORDS", "Alert", "Delivery", "PayloadError", "Quarantined", "parse"]
 
 
 def parse(body: bytes, now: float) -> Delivery:
@@ -12,6 +13,4 @@ def parse(body: bytes, now: float) -> Delivery:
 
     `now` (seconds since 1970) is what times are held against.
     """
-    from exporter.alerts import payload  # noqa: PLC0415 - the skeleton stands before its parts
-
     return payload.read(body, now)

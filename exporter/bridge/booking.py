@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from exporter import episodes
 from exporter.bridge import notices
 from exporter.bridge.decided import Decided, audited, items, tallied
+from exporter.bridge.rulebook import rulebook
 from exporter.policy import decide
 from exporter.store import audit, backlog, counters, incidents
 from exporter.store.incidents import Incident
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from exporter.alerts import Alert
     from exporter.bridge.notices import Notice
+    from exporter.config import Configuration
     from exporter.episodes import Episode
     from exporter.policy import Decision, Rulebook
     from exporter.store.counters import Increments
@@ -292,3 +294,13 @@ def counted(outcomes: Iterable[str]) -> Increments:
 async def totalled(connection: AsyncConnection, scope: str, tally: Increments) -> None:
     """Add what was counted, last in the caller's transaction."""
     await counters.added(connection, scope, tally)
+
+
+def terms(configuration: Configuration) -> Terms:
+    """Return the terms of a configuration that was checked."""
+    return Terms(
+        rulebook(configuration),
+        notices.notices(configuration),
+        configuration.incidents.late_for,
+        configuration.incidents.silent_after,
+    )

@@ -14,7 +14,7 @@ from exporter.errors import StoreError, WatchbridgeError
 from exporter.store import audit, counters, incidents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -35,13 +35,15 @@ TRIES: Final = 3
 """How often a batch is tried when another replica was quicker with the same alert."""
 QUARANTINED_TOLD: Final = 20
 """Quarantined alerts of one batch that get an entry in the audit each."""
+CLOSE_SECONDS: Final = 6.0
+"""How long what waits may take to be written at the end: more than one transaction of a store that hangs."""
 DELIVERIES: Final = "watchbridge_deliveries_total"
 TRUNCATED: Final = "watchbridge_webhook_truncated_alerts_total"
 LAST: Final = "watchbridge_deliveries_last_timestamp_seconds"
 
 
 class OverloadedError(WatchbridgeError):
-    """Too many alerts wait to be stored: send them again in a moment."""
+    """Too many alerts wait to be stored, or Watchbridge ends: send them again in a moment."""
 
     exit_code = 3
 
@@ -81,6 +83,7 @@ class Intake:
         self._arrived = asyncio.Event()
         self._answers: Increments = Counter()
         self._serving: asyncio.Task[None] | None = None
+        self._closing = False
 
     def start(self) -> None:
         """Begin to write."""
@@ -89,11 +92,11 @@ class Intake:
     async def take(self, delivery: Delivery) -> Receipt:
         """Store a delivery and return what became of it: it is then on disk.
 
-        Raises OverloadedError where too many wait already, StoreError where the store cannot take it; the sender
-        sends it again then, and what was stored all the same is recognised.
+        Raises OverloadedError where too many wait already or this process ends, StoreError where the store cannot
+        take it; the sender sends it again then, and what was stored all the same is recognised.
         """
         size = _size(delivery)
-        if self._alerts and self._alerts + size > WAITING:
+        if self._closing or (self._alerts and self._alerts + size > WAITING):
             raise OverloadedError
         waiting = _Waiting(delivery, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -122,17 +125,18 @@ class Intake:
         return answers
 
     async def close(self) -> None:
-        """Write what waits, then end."""
-        if self._serving is None:
-            return
-        serving, self._serving = self._serving, None
-        while self._waiting:
-            await asyncio.wait({one.receipt for one in self._waiting}, timeout=1.0)
-        serving.cancel()
-        await asyncio.wait({serving})
+        """Write what waits, then end; who is not written by then is told so."""
+        self._closing = True
+        self._arrived.set()
+        if self._serving is not None:
+            serving, self._serving = self._serving, None
+            await asyncio.wait({serving}, timeout=CLOSE_SECONDS)
+            serving.cancel()
+            await asyncio.wait({serving})
+        _tell_failed(self._waiting, OverloadedError())
 
     async def _serve(self) -> None:
-        while True:
+        while not self._closing or self._waiting:
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
@@ -156,11 +160,16 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - each sender is told, and sends again
             self._answers.update(answers)
             if len(batch) > 1 and _is_content(error):
-                # One delivery that cannot be written must not keep the others out for ever.
-                for one in batch:
-                    await self._write([one])
+                # One delivery that cannot be written must not keep the others out for ever: it is found by halves.
+                middle = len(batch) // 2
+                await self._write(batch[:middle])
+                await self._write(batch[middle:])
                 return
             _tell_failed(batch, error)
+        except BaseException:
+            self._answers.update(answers)
+            _tell_failed(batch, OverloadedError())
+            raise
         else:
             for one, receipt in zip(batch, receipts, strict=True):
                 if not one.receipt.done():
@@ -253,7 +262,11 @@ def _warn_truncated(deliveries: Sequence[Delivery]) -> None:
 
 def _is_content(error: Exception) -> bool:
     """Return whether what was to be written is at fault, and not the store."""
-    return not isinstance(error, StoreError) or type(error.__cause__).__name__ in _OF_CONTENT
+    if not isinstance(error, StoreError):
+        return True
+    # The driver of PostgreSQL has one class for all errors, and codes that begin with 22 for values it cannot take.
+    state = str(getattr(getattr(error.__cause__, "orig", None), "sqlstate", ""))
+    return state.startswith("22") or type(error.__cause__).__name__ in _OF_CONTENT
 
 
 _OF_CONTENT: Final = frozenset({"DataError", "IntegrityError", "ProgrammingError", "StatementError"})
@@ -265,7 +278,7 @@ def _is_race(error: StoreError) -> bool:
     return any(word in said for word in ("integrityerror", "deadlock", "unique", "duplicate", "serialize"))
 
 
-def _tell_failed(batch: Sequence[_Waiting], error: Exception) -> None:
+def _tell_failed(batch: Iterable[_Waiting], error: Exception) -> None:
     if not isinstance(error, WatchbridgeError):
         log.error("a delivery could not be stored", exc_info=error)
         error = StoreError(where="", reason="something unforeseen happened; its log line has the place")

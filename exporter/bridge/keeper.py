@@ -30,6 +30,8 @@ PURGED: Final = 20_000
 """Rows that one removal takes at most."""
 JUMP: Final = 2.0
 """Seconds by which the wall clock must part from the monotonic one to have been set."""
+GRACE: Final = 3_600.0
+"""Seconds in which nothing is silent after we could not be reached: senders try again, and then we know."""
 NEVER: Final = 1e12
 """Seconds that no incident lives; not infinity, which MySQL does not take."""
 
@@ -51,6 +53,8 @@ class Keeper:
         self._stored = stored
         self._offset = clock.time() - clock.monotonic()
         self._quiet_until = 0.0
+        self._jumped_at: float | None = None
+        self._listen_anew()
         self._purged = clock.monotonic()
         self._serving: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
@@ -81,6 +85,7 @@ class Keeper:
         try:
             await self._tick()
         except WatchbridgeError as error:
+            self._listen_anew()
             if self.trouble is None:
                 log.error("incidents cannot be looked after: %s", error)  # noqa: TRY400 - a sentence, not a traceback
             self.trouble = str(error)
@@ -113,11 +118,19 @@ class Keeper:
             self._stored()
 
     def _terms(self) -> Terms:
-        """Return the terms; nothing is silent for as long as nobody could know: after the clock was set forward."""
-        terms = self._intake.terms
-        if self._clock.monotonic() < self._quiet_until:
-            return booking.Terms(terms.rulebook, terms.notices, terms.late_for, NEVER)
-        return terms
+        """Return the terms; nothing is silent, nor late for long enough, for as long as nobody could know."""
+        terms, now = self._intake.terms, self._clock.monotonic()
+        late_for, silent_after = terms.late_for, terms.silent_after
+        if now < self._quiet_until:
+            silent_after = NEVER
+        if self._jumped_at is not None and now < self._jumped_at + late_for:
+            late_for = NEVER
+        return booking.Terms(terms.rulebook, terms.notices, late_for, silent_after)
+
+    def _listen_anew(self) -> None:
+        """Wait with silence: nobody was heard while this process or its store was away."""
+        quiet = min(GRACE, self._intake.terms.silent_after)
+        self._quiet_until = max(self._quiet_until, self._clock.monotonic() + quiet)
 
     def _notice_jump(self) -> None:
         monotonic, wall = self._clock.monotonic(), self._clock.time()
@@ -125,6 +138,7 @@ class Keeper:
         self._offset = wall - monotonic
         if jumped > JUMP:
             self._quiet_until = monotonic + self._intake.terms.silent_after
+            self._jumped_at = monotonic
             log.warning("the clock of this machine was set: no incident is closed by silence for as long as that takes")
 
     async def _purge(self) -> None:

@@ -20,6 +20,10 @@ COMMANDS: Final = {
     "check-config": "Name every mistake of a configuration file.",
     "schema": "Print the JSON Schema of the configuration.",
     "services": "Show services: their state, uptime and history.",
+    "incidents": "Show alerts as incidents, and what was decided.",
+    "backlog": "Work with the backlog: what waits, runs, failed.",
+    "windows": "Plan maintenance: add, list and end windows.",
+    "replay": "Tell what a webhook payload would lead to.",
     "packages": "Report packages by status from a database.",
     "import": "Turn a file of blackbox_exporter into our YAML.",
     "store": "Upgrade, back up and restore the store.",
@@ -74,7 +78,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, message="watchbridge %(version)s")
 def command() -> None:
-    """Watchbridge: a Prometheus exporter, for now of services and of packages by status in SQL databases.
+    """Watchbridge: a Prometheus exporter and alert bridge: services, packages by status, incidents and their backlog.
 
     Data goes to standard output, everything else to standard error. Exit status: 0 fine, 1 the check says no,
     2 usage or configuration, 3 something needed could not be reached.

@@ -32,7 +32,7 @@ def sources(parts: Parts) -> Iterable[Source]:
 
     async def read() -> Samples:
         counts = await bridge.item_counts()
-        items = {(queue, state): 0.0 for queue in bridge.queues for state in ITEM_STATES}
+        items: dict[tuple[str, ...], float] = {(queue, state): 0.0 for queue in bridge.queues for state in ITEM_STATES}
         items |= {key: float(count) for key, count in counts.items()}
         return {ITEMS: items, OLDEST: {(queue,): at for queue, at in (await bridge.oldest_pending()).items()}}
 

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import signal
-import stat
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from exporter import patterns, processes, searching, verdict
+from exporter import patterns, processes, programs, searching, verdict
 from exporter.config.options import option
 from exporter.config.secrets import looks_secret
 from exporter.errors import ProcessNotStartedError
@@ -25,9 +19,7 @@ if TYPE_CHECKING:
     from exporter.model import ProbeParts
     from exporter.processes import Finished
 
-PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where a program that is only named is looked for: what PATH this process has must not choose the program."""
-QUOTED: Final = 120
+QUOTED: Final = programs.QUOTED
 """Characters of the output that a reason quotes."""
 GRACE: Final = 0.5
 """Seconds past the deadline for which the end of a killed program, and of its output, is awaited here."""
@@ -68,7 +60,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Resolve the program once: what is put into PATH's folders later is not run instead."""
-        if self.argv and (found := _found(self.argv[0])) is not None:
+        if self.argv and (found := programs.found(self.argv[0])) is not None:
             object.__setattr__(self, "argv", (found, *self.argv[1:]))
 
     def hidden(self) -> Iterator[str]:
@@ -78,7 +70,7 @@ class Options:
     def problems(self, configuration: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Yield what is wrong with the program, its environment and the patterns."""
         del configuration
-        if sentence := _program_problem(self.argv[0]):
+        if sentence := programs.problem(self.argv[0]):
             yield ("argv", 0), sentence
         for index, text in enumerate(self.argv):
             if "\0" in text:
@@ -93,49 +85,6 @@ class Options:
             for index, text in enumerate(texts):
                 if sentence := patterns.problem(text):
                     yield (key, index), sentence
-
-
-def _found(program: str) -> str | None:
-    """Return the absolute path of a program that may be run; None for a relative path and where there is none."""
-    if not program or "\0" in program or _is_relative(program):
-        return None
-    found = shutil.which(program, path=None if sys.platform == "win32" else PATH)
-    return found if found and Path(found).is_absolute() else None
-
-
-def _is_relative(program: str) -> bool:
-    """Return whether it is a path that depends on where this process happens to be."""
-    path = Path(program)
-    return not path.is_absolute() and (len(path.parts) > 1 or program.startswith("."))
-
-
-def _program_problem(program: str) -> str | None:
-    shown = program[:QUOTED]
-    if _is_relative(program):
-        return f"{shown!r} is a relative path: write the whole path, beginning with /"
-    if not Path(program).is_absolute():
-        return f"there is no program {shown!r} in {PATH}: install it, or write its whole path"
-    if _found(program) is None:
-        return f"{shown!r} is no program that this user may run: check its path and its mode"
-    return _writable_problem(Path(program))
-
-
-def _writable_problem(program: Path) -> str | None:
-    """Say what lets anybody put another program in the place of this one; the mode means nothing on Windows."""
-    if sys.platform == "win32":
-        return None
-    real = Path(os.path.realpath(program))
-    if real.stat().st_mode & stat.S_IWOTH:
-        return f"anybody may write to {str(real)!r}, so anybody could have it run: give it the mode 0755"
-    for folder in {program.parent, real.parent}:
-        if folder.stat().st_mode & stat.S_IWOTH:
-            return f"anybody may put a program into {str(folder)!r}: move it to a folder that only its owner writes to"
-    for folder in (*program.parent.parents, *real.parent.parents):
-        mode = folder.stat().st_mode
-        # Where the sticky bit is set, as on /tmp, nobody can rename the folders of others.
-        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            return f"anybody may replace what is in {str(folder)!r}: move the program out of it"
-    return None
 
 
 def target(options: Options) -> str:
@@ -213,14 +162,14 @@ def _judged(options: Options, finished: Finished) -> Verdict:
     if options.json:
         body = verdict.of_body(finished.output, "application/json")
         wanted = "standard output is no JSON object with a status that is known"
-        said.append(body or Verdict("down", f"{wanted}{_quoted(finished)}", "body", ()))
+        said.append(body or Verdict("down", f"{wanted}{programs.quoted(finished.output, finished.errors)}", "body", ()))
     return verdict.worse(*said)
 
 
 def _of_exit(options: Options, finished: Finished) -> Verdict:
-    words = f"exit status {finished.code}" if finished.code >= 0 else f"ended by the signal {_signal(-finished.code)}"
+    words = programs.ended(finished.code)
     state: Any = "up" if finished.code == 0 else "down"
-    quoted = _quoted(finished)
+    quoted = programs.quoted(finished.output, finished.errors)
     if options.nagios:
         state = NAGIOS.get(finished.code, "down")
         quoted = quoted.partition("|")[0].rstrip()  # what follows is performance data
@@ -234,20 +183,3 @@ def _of_patterns(options: Options, output: bytes) -> Iterator[Verdict]:
     for text in options.expect_not:
         if patterns.compiled(text).search(output) is not None:
             yield Verdict("down", f"the output matches {text!r}, which it must not", "answer", ())
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return str(number)
-
-
-def _quoted(finished: Finished) -> str:
-    """Return the first line that was said, printable and short, after a colon: of standard error where that is all."""
-    for said in (finished.output, finished.errors):
-        lines = (line.strip() for line in said[:4096].decode(errors="replace").splitlines())
-        if line := next(filter(None, lines), ""):
-            clean = "".join(letter if letter.isprintable() else "\ufffd" for letter in line[: QUOTED + 1])
-            return f": {clean if len(clean) <= QUOTED else clean[: QUOTED - 1] + '…'}"
-    return ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from exporter import probing
-from exporter.errors import WatchbridgeError
+from exporter.errors import StoreError, WatchbridgeError
 from exporter.model import Reading
 from exporter.replicas import DEAD_AFTER, Liveness, owner
 from exporter.scheduler import Scheduler
@@ -17,7 +18,7 @@ from exporter.services.ledger import Ledger
 from exporter.services.maintenance import Maintenance
 from exporter.services.registry import Registry
 from exporter.services.standing import kept
-from exporter.store import replicas, service_states, service_status
+from exporter.store import replicas, service_states, service_status, windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,6 +64,8 @@ class Watch:
         self.scheduler = Scheduler(self._run, clock, configuration.probing.concurrency)
         self.services: dict[int, Service] = {}
         """Every enabled service, also those that another replica owns."""
+        self.maintenance = Maintenance(configuration.windows)
+        """The same one over all reloads: whoever acts may hold it."""
         self.trouble: str | None = None
         """Why the store cannot take what was seen."""
         self._store = store
@@ -74,7 +77,6 @@ class Watch:
         self._probing: asyncio.Task[None] | None = None
         self._first = asyncio.Event()
         self._registry = Registry(store, configuration, keys)
-        self._maintenance = Maintenance(configuration.windows)
         self._liveness = Liveness(replica)
         self._living: frozenset[str] = frozenset({replica})
         self._stale = True
@@ -86,7 +88,7 @@ class Watch:
         """Take a configuration: its services are watched from the next tick on."""
         self._parts = parts
         self._registry = Registry(self._store, configuration, self._keys)
-        self._maintenance = Maintenance(configuration.windows)
+        self.maintenance.configure(configuration.windows)
         self.scheduler.resize(configuration.probing.concurrency)
         self._stale = True
 
@@ -140,10 +142,7 @@ class Watch:
         failed = None
         if not self._ending.is_set() and (self._stale or now - self._looked >= LOOK_EVERY):
             self._looked = now
-            try:
-                await self._look()
-            except Exception as error:  # noqa: BLE001 - raised below: what was seen until now is committed all the same
-                failed = error
+            failed = await self._look_around()
         await self._commit()
         if failed is not None:
             raise failed
@@ -154,7 +153,7 @@ class Watch:
     async def _commit(self) -> None:
         moment = self._clock.time()
         for transition in self.board.look(
-            moment, self._maintenance.covered((one.service for one in self.board), moment)
+            moment, self.maintenance.covered((one.service for one in self.board), moment)
         ):
             self.ledger.transit(transition)
         if self.board.standings or self.ledger.waits or self._shared:
@@ -169,6 +168,18 @@ class Watch:
     def _shared(self) -> bool:
         """Whether other replicas may live on the same store: an SQLite file belongs to one process."""
         return self._store.dialect != "sqlite"
+
+    async def _look_around(self) -> Exception | None:
+        """Look at windows, then at services; return what went wrong first: what was seen is committed all the same."""
+        failed = None
+        for look in (partial(self.maintenance.look, self._store, self._clock.time()), self._look):
+            try:
+                await look()
+            except StoreError as error:  # the next one would wait as long, and the commit waits for both
+                return failed or error
+            except Exception as error:  # noqa: BLE001 - raised after the commit
+                failed = failed or error
+        return failed
 
     async def _look(self) -> None:
         living = self._living
@@ -217,7 +228,7 @@ class Watch:
                 changed.append(standing)
         for standing in changed:
             self.board.refresh(standing, now)  # where two exchanged their names, the second took the first's series
-        others, windowed = self._living - {self.ledger.replica}, self._maintenance.covered(fresh, now)
+        others, windowed = self._living - {self.ledger.replica}, self.maintenance.covered(fresh, now)
         taken = await self.ledger.take(fresh, others, windowed) if fresh else []
         for standing in taken:
             self.board.add(standing, now)
@@ -267,6 +278,7 @@ class Watch:
         await service_status.purge(self._store, now - readings.retention, PURGED)
         await service_states.purge(self._store, now - readings.states_retention, PURGED)
         await replicas.forget(self._store, now - FORGOTTEN_AFTER)
+        await windows.purge(self._store, now)
 
     async def close(self) -> None:
         """Begin no probe any more, let those under way end, and write down everything that was seen."""

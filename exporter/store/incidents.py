@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, null, select, update
 
 from exporter.episodes import Episode
 from exporter.store.bridge_tables import incidents
@@ -38,7 +38,8 @@ _SEEN: Final = (
     .where(incidents.c.id == bindparam("number"))
     .values(seen_at=bindparam("new_seen_at"), deliveries=incidents.c.deliveries + bindparam("more"))
 )
-_BEHEAD: Final = update(incidents).where(incidents.c.id == bindparam("number")).values(head=None)
+# A None would be a bound value, and those are the rows' alone.
+_BEHEAD: Final = update(incidents).where(incidents.c.id == bindparam("number")).values(head=null())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +72,16 @@ class Incident:
         return self.labels.get("alertname", "")
 
 
-async def heads(connection: AsyncConnection, fingerprints: Iterable[str]) -> dict[str, Head]:
-    """Return the newest incidents of some fingerprints, locked until the caller's transaction ends.
+async def heads(connection: AsyncConnection, fingerprints: Iterable[str], *, lock: bool = True) -> dict[str, Head]:
+    """Return the newest incidents of some fingerprints, with `lock` locked until the caller's transaction ends.
 
     In the order of the fingerprints: transactions that lock the same rows in different orders deadlock.
     """
     found: dict[str, Head] = {}
     columns = [incidents.c[name] for name in _LIGHT]
     for piece in pieces(sorted(fingerprints), IDS):
-        query = select(*columns).where(incidents.c.head.in_(piece)).order_by(incidents.c.head).with_for_update()
-        for row in await connection.execute(query):
+        query = select(*columns).where(incidents.c.head.in_(piece)).order_by(incidents.c.head)
+        for row in await connection.execute(query.with_for_update() if lock else query):
             found[row.fingerprint] = Head(row.id, row.fingerprint, row.rulebook, _episode(row))
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,6 @@ from exporter.web.tls import server_context
 from exporter.web.web_config import WebConfig, load_web_config
 
 if TYPE_CHECKING:
-    import ssl
     from pathlib import Path
 
     from exporter.model import Clock
@@ -21,6 +21,11 @@ logger = logging.getLogger(__name__)
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at the files: a flood of connections costs one stat a second."""
+
+
+def identifies(config: WebConfig) -> bool:
+    """Return whether clients can prove who they are: as one of the users, or by a certificate that is verified."""
+    return bool(config.users) or (config.tls is not None and config.tls.client_auth is not ssl.CERT_NONE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from exporter.errors import WatchbridgeError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from exporter.config.options import Secret
+
 _AT_ONCE = 2
 _WAITING = 32
 _PATIENCE = 5.0
@@ -41,6 +43,20 @@ def credentials(header: str | None) -> tuple[str, str] | None:
     except (binascii.Error, ValueError):
         return None
     return (user, password) if colon else None
+
+
+def is_token(header: str | None, secret: Secret) -> bool:
+    """Return whether an `Authorization: Bearer` header (RFC 6750) carries the secret; an empty one lets nobody in.
+
+    Digests are compared: neither the length of the secret nor how much of a guess is right shows in the time taken.
+    """
+    scheme, _, token = (header or "").partition(" ")
+    wanted = secret.reveal()
+    if scheme.lower() != "bearer" or not wanted:
+        return False
+    # The parser of HTTP keeps bytes that are no UTF-8 as surrogates.
+    given = hashlib.sha256(token.strip().encode(errors="surrogateescape")).digest()
+    return hmac.compare_digest(given, hashlib.sha256(wanted.encode()).digest())
 
 
 class Users:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from aiohttp import hdrs
 
 from exporter.web.problem import problem
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    from types import TracebackType
+
+    from aiohttp import StreamReader, web
 
     from exporter.model import Clock
     from exporter.web.web_config import Rate
@@ -20,7 +24,11 @@ WRITE_DEADLINE = 30.0
 BODY_DEADLINE = 10.0
 """Seconds in which the body of a request has to be here."""
 BODY_LIMIT = 64 * 1024
-"""Bytes of a request's body: nothing that is served takes one."""
+"""Bytes of a request's body: nothing that is served takes one, but the webhook."""
+DELIVERY_LIMIT = 8 * 1024 * 1024
+"""Bytes of a delivery of alerts: ten thousand of them are 6 MiB."""
+ROOM = 8 * DELIVERY_LIMIT
+"""Bytes of the deliveries that are in memory at once; read as JSON they take several times as many."""
 SWEEP_EVERY = 1.0
 
 
@@ -105,6 +113,120 @@ async def read_body(request: web.Request) -> web.Response | None:
     except TimeoutError:
         return _closing(problem(408, f"The body was not here within {BODY_DEADLINE:g} s."))
     return None
+
+
+class Bodies:
+    """The bodies of deliveries that are here or on their way, over all listeners: in bytes, small ones are many."""
+
+    def __init__(self, room: int = ROOM) -> None:
+        self._free = room
+        self._deadlines: set[asyncio.Timeout] = set()
+        self._closed = False
+
+    def place(self, request: web.Request) -> Place:
+        """Return a place for the body of a request; what it takes is given back at the end of its `with`."""
+        return Place(self, request)
+
+    def close(self) -> None:
+        """Refuse the bodies that are not whole, and those to come: aiohttp reads nothing more once it stops."""
+        self._closed = True
+        now = asyncio.get_running_loop().time()
+        for deadline in self._deadlines:
+            if not deadline.expired():
+                deadline.reschedule(now)
+
+    def is_closed(self) -> bool:
+        """Return whether nothing more is read."""
+        return self._closed
+
+    def take(self, size: int) -> bool:
+        """Return whether there is room for so many bytes more, which are taken then."""
+        if size > self._free:
+            return False
+        self._free -= size
+        return True
+
+    def give(self, size: int) -> None:
+        """Give bytes back."""
+        self._free += size
+
+    async def whole(self, place: Place) -> bytes | web.Response:
+        """Wait for the rest of a body; returns the refusal when it does not come in time."""
+        if self.is_closed():
+            return _closing(ending())
+        deadline = asyncio.timeout(BODY_DEADLINE)
+        try:
+            async with deadline:
+                self._deadlines.add(deadline)
+                return await place.collect()
+        except TimeoutError:
+            if self.is_closed():
+                return _closing(ending())
+            return _closing(problem(408, f"The body was not here within {BODY_DEADLINE:g} s.", code="body_too_slow"))
+        finally:
+            self._deadlines.discard(deadline)
+
+
+class Place:
+    """Where the body of one delivery is while it is read and worked on."""
+
+    __slots__ = ("_announced", "_bodies", "_content", "_taken")
+
+    def __init__(self, bodies: Bodies, request: web.Request) -> None:
+        self._bodies = bodies
+        self._announced: int | None = request.content_length
+        self._content: StreamReader = request.content
+        self._taken = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bodies.give(self._taken)
+
+    async def read(self) -> bytes | web.Response:
+        """Return the body, or the refusal when it is too large, too slow or one too many."""
+        size = self._announced or 0
+        if size > DELIVERY_LIMIT:
+            return _too_large()
+        if not self._take(size):
+            return _full()
+        # A small body mostly is here already, and then nothing is waited for.
+        return await self.collect() if self._content.is_eof() else await self._bodies.whole(self)
+
+    async def collect(self) -> bytes | web.Response:
+        """Put the parts together as they come; a body of unknown length takes its room part by part."""
+        parts, size = [], 0
+        while part := await self._content.readany():
+            size += len(part)
+            if size > DELIVERY_LIMIT:
+                return _too_large()
+            if self._announced is None and not self._take(len(part)):
+                return _full()
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _take(self, size: int) -> bool:
+        if not self._bodies.take(size):
+            return False
+        self._taken += size
+        return True
+
+
+def ending() -> web.Response:
+    """Return the refusal of what comes when this process ends; another one, or the next, will take it."""
+    return problem(503, "Watchbridge is shutting down: send it again.", {hdrs.RETRY_AFTER: "1"}, code="shutting_down")
+
+
+def _too_large() -> web.Response:
+    return _closing(problem(413, f"The body is larger than {DELIVERY_LIMIT} bytes.", code="body_too_large"))
+
+
+def _full() -> web.Response:
+    detail = "Too many deliveries are being read: send it again."
+    return _closing(problem(503, detail, {hdrs.RETRY_AFTER: "1"}, code="busy"))
 
 
 def _closing(answer: web.Response) -> web.Response:

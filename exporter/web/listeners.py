@@ -111,6 +111,7 @@ class Web:
     ) -> None:
         """Read every web configuration; WebConfigError when one is bad. Times are in seconds."""
         served = Served(telemetry_path=telemetry_path, scrape_timeout=scrape_timeout, scrape_offset=scrape_offset)
+        self._bodies = served.bodies
         self._listeners = [Listener(options, services, served) for options in listeners]
 
     @property
@@ -131,4 +132,5 @@ class Web:
 
     async def stop(self, grace: float) -> None:
         """Stop accepting, let running requests end within `grace` seconds, close what is idle, then cut the rest."""
+        self._bodies.close()
         await asyncio.gather(*(listener.stop(grace) for listener in self._listeners))

@@ -1,4 +1,4 @@
-"""What every request passes before its handler, from the outside in: answer, guard, admit, body."""
+"""What every request passes before its handler, from the outside in: count, answer, guard, admit, body."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from aiohttp.web_exceptions import HTTPException
 
-from exporter.web.auth import TooBusyError, Users, credentials
+from exporter.web.auth import TooBusyError, credentials
 from exporter.web.limits import TokenBucket, read_body
 from exporter.web.problem import problem
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from exporter.model import Clock
     from exporter.web.access import WatchedAccess
+    from exporter.web.auth import Users
     from exporter.web.logging_limit import Limited
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ ANONYMOUS_PATHS = OPEN_PATHS | {"/health", "/healthz"}
 """Never asked for a user: monitors that read a health document carry none. Limited, as they ask the store."""
 VERIFIED = web.RequestKey("verified", str)
 """Who asks, when it is proven: `user:NAME` or `certificate`. Absent: nobody proved anything."""
+DELIVERY = "delivery"
+"""The name of the webhook's route. It decides by itself who may send and reads the body within its own bounds."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -52,6 +55,27 @@ _DETAILS = {
     405: "This path does not take this method.",
     413: "The body is too large.",
 }
+
+
+def is_delivery(request: web.Request) -> bool:
+    """Return whether a request is answered by the webhook, as the router sees it and not by its path."""
+    return request.match_info.route.name == DELIVERY
+
+
+def counting(count: Callable[[int], None]) -> Middleware:
+    """Return what tells the status of each answer of the webhook, once.
+
+    A client that left while it sent was answered nothing; one that left while it waited, what it would have got.
+    """
+
+    @web.middleware
+    async def tell(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if is_delivery(request):
+            count(response.status)
+        return response
+
+    return tell
 
 
 def answering(failures: Limited, clock: Clock) -> Middleware:
@@ -99,21 +123,23 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     return await handler(request)
 
 
-def admitting(access: WatchedAccess, clock: Clock) -> Middleware:
+def admitting(access: WatchedAccess, users: Users, clock: Clock) -> Middleware:
     """Return what asks for a user (when the web configuration names any) and keeps to its rate limit."""
-    users, bucket = Users(), TokenBucket(clock)
+    bucket = TokenBucket(clock)
 
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path in OPEN_PATHS:
             return await handler(request)
         config = access.current().config
-        wait = bucket.take(config.rate)
-        if wait:
-            return problem(429, "Too many requests: slow down.", {hdrs.RETRY_AFTER: str(int(wait) + 1)})
+        is_for_webhook = is_delivery(request)
+        if wait := bucket.take(config.rate):
+            # Alertmanager gives up on 429, and tries again after any 5xx.
+            status = 503 if is_for_webhook else 429
+            return problem(status, "Too many requests: slow down.", {hdrs.RETRY_AFTER: str(int(wait) + 1)})
         if request.transport is not None and request.transport.get_extra_info("peercert"):
             request[VERIFIED] = "certificate"
-        if config.users and request.path not in ANONYMOUS_PATHS:
+        if config.users and not is_for_webhook and request.path not in ANONYMOUS_PATHS:
             given = credentials(request.headers.get(hdrs.AUTHORIZATION))
             try:
                 if given is None or not await users.admit(config.users, *given):
@@ -129,6 +155,8 @@ def admitting(access: WatchedAccess, clock: Clock) -> Middleware:
 @web.middleware
 async def with_body(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Have the whole body here, in bounds, before the handler begins."""
+    if is_delivery(request):
+        return await handler(request)
     return await read_body(request) or await handler(request)
 
 

@@ -12,6 +12,8 @@ from exporter.config.options import option
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from exporter.web.web_config import WebConfig
+
 DEFAULT_ADDRESS = "127.0.0.1:10900"
 Part = Literal["metrics", "api", "webhook", "page"]
 PARTS: tuple[Part, ...] = ("metrics", "api", "webhook", "page")
@@ -54,6 +56,12 @@ def path_mistake(path: str) -> str | None:
 
 def web_config_mistake(path: Path) -> str | None:
     """Return what is wrong with a web configuration file and the files that it names, or None."""
+    found = _web_config(path)
+    return found if isinstance(found, str) else None
+
+
+def _web_config(path: Path) -> WebConfig | str:
+    """Return a web configuration that can be used, or what is wrong with it."""
     from exporter.errors import WebConfigError  # noqa: PLC0415 - TLS is imported only where a file is named
     from exporter.web.tls import server_context  # noqa: PLC0415
     from exporter.web.web_config import load_web_config  # noqa: PLC0415
@@ -66,7 +74,48 @@ def web_config_mistake(path: Path) -> str | None:
         return str(error.facts["reason"])
     except ValueError as error:
         return f"tls_server_config: {error}"
-    return None
+    return found
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an address to listen on is reached from this host alone; no name but localhost is taken to be."""
+    try:
+        host, _ = split_address(address)
+    except ValueError:
+        return False
+    if host is None or host.lower() == "localhost":
+        return host is not None
+    import ipaddress  # noqa: PLC0415 - most listeners are asked about no webhook
+
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return found.is_loopback if isinstance(found, ipaddress.IPv4Address) else str(found) == "::1"
+
+
+def webhook_mistake(listener: ListenerOptions, configuration: Any) -> str | None:
+    """Return why a listener must not be begun with: whoever reaches it would find a webhook without any credential.
+
+    None where the answer is not known: when the configuration has other mistakes, or its web configuration has.
+    """
+    alertmanager = getattr(configuration, "alertmanager", None)
+    if "webhook" not in listener.serve or is_loopback(listener.address) or alertmanager is None:
+        return None
+    if listener.web_config is not None:
+        from exporter.web.access import identifies  # noqa: PLC0415 - the same as above
+
+        found = _web_config(listener.web_config)
+        if isinstance(found, str) or identifies(found):
+            return None
+    if alertmanager.bearer_token:
+        return None
+    rest = ", ".join(part for part in listener.serve if part != "webhook")
+    other = f"take webhook out of serve (serve: [{rest}])" if rest else "listen on 127.0.0.1"
+    return (
+        f"webhook would be served at {listener.address}, beyond this host, and nobody could prove that they may send: "
+        f"set alertmanager.bearer_token_file, or {other}"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +129,9 @@ class ListenerOptions:
     )
     serve: tuple[Part, ...] = option(
         PARTS,
-        help="What is served here: metrics (/metrics), api (/-/reload), page (/). webhook is a word for a "
-        "later version: it is taken, and serves nothing yet.",
+        help="What is served here: metrics (/metrics, /probe), api (/-/reload), webhook (/api/v1/alerts, for "
+        "Alertmanager), page (/). Beyond this host, webhook needs a credential: alertmanager.bearer_token_file, or "
+        "users or client certificates of the web_config.",
         example=["metrics"],
     )
     web_config: Path | None = option(
@@ -91,7 +141,7 @@ class ListenerOptions:
     )
 
     def problems(self, configuration: Any) -> Iterable[tuple[tuple[str | int, ...], str]]:
-        """Yield an address that cannot be listened on, a bad `serve`, and a web configuration that cannot be used."""
+        """Yield a bad address or `serve`, a web configuration that cannot be used, and a webhook for just anybody."""
         try:
             split_address(self.address)
         except ValueError as error:
@@ -104,6 +154,9 @@ class ListenerOptions:
             yield ("serve",), "names something twice: name each once"
         if self.web_config is not None and (mistake := web_config_mistake(self.web_config)) is not None:
             yield ("web_config",), f"cannot be used: {mistake}"
+        # The last one: it asks for another section, which may be unread.
+        if (mistake := webhook_mistake(self, configuration)) is not None:
+            yield ("serve",), mistake
 
 
 def _before(listener: ListenerOptions, configuration: Any) -> Iterator[ListenerOptions]:

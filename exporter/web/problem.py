@@ -15,10 +15,17 @@ CONTENT_TYPE = "application/problem+json"
 
 
 def problem(
-    status: int, detail: str, headers: Mapping[str, str] | None = None, *, request_id: str | None = None
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    request_id: str | None = None,
+    code: str | None = None,
 ) -> web.Response:
-    """Return a refusal; `detail` says what to do next, `request_id` leads to the log line."""
+    """Return a refusal; `detail` says what to do next, `request_id` leads to the log line, `code` is for programs."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    if code is not None:
+        body["code"] = code
     if request_id is not None:
         body["request_id"] = request_id
     return web.Response(

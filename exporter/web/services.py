@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from exporter.config.options import Secret
     from exporter.exposition import Answer
     from exporter.model import Clock
 
@@ -76,6 +77,25 @@ class ProbeRefusal:
     detail: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of a delivery of alerts: how many of them went which way, or why none was taken.
+
+    `truncated` counts those that Alertmanager left out of it. `problem` is the status of HTTP (400 and 413: it cannot
+    be read, 503: it cannot be stored now), a word for programs and a sentence; with 503, `retry_after` says in how
+    many seconds it may come again. Without a problem, what was accepted is on the disk.
+    """
+
+    accepted: int = 0
+    duplicates: int = 0
+    late: int = 0
+    quarantined: int = 0
+    refused: int = 0
+    truncated: int = 0
+    problem: tuple[int, str, str] | None = None
+    retry_after: float = 1.0
+
+
 class Services(Protocol):
     """The parts of the program behind the pages."""
 
@@ -125,6 +145,28 @@ class Services(Protocol):
 
     def services(self) -> Iterable[ServiceState]:
         """Return the services that this process probes, for the landing page."""
+        ...
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this process was told to end: nothing new is taken."""
+        ...
+
+    @property
+    def webhook_secret(self) -> Secret | None:
+        """The bearer token of those who may send alerts, None where there is none; a reload changes it."""
+        ...
+
+    async def receive(self, body: bytes, sender: str) -> Receipt:
+        """Take a delivery of Alertmanager's, at most 8 MiB; never raises, and bounds itself how long it takes.
+
+        `sender` is who sends, as far as it is proven: `token`, `certificate` or `user:NAME`. It is not cancelled when
+        the client leaves.
+        """
+        ...
+
+    def count_delivery(self, code: int) -> None:
+        """Count the status of an answer to a delivery: told once for each, also for what never came to `receive`."""
         ...
 
     async def probe(self, request: ProbeRequest) -> Answer | ProbeRefusal:

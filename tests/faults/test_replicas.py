@@ -237,6 +237,8 @@ def _all_up(pair: Pair) -> bool:
 
 def _probed_once(target: Target) -> None:
     """Count the requests of five seconds: one a second and service, not two."""
+    asked = {f"/{n}" for n in range(SERVICES)}
+    until(lambda: asked <= set(target.requests), 15, "each service to be probed")
     before, began = dict(target.requests), time.monotonic()
     until(lambda: time.monotonic() - began > 5, 10, "five seconds")
     after, lasted = dict(target.requests), time.monotonic() - began

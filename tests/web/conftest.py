@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
@@ -13,7 +14,10 @@ from exporter.clock import SystemClock
 from exporter.exposition import Answer
 from exporter.web.listeners import Web
 from exporter.web.options import ListenerOptions
-from exporter.web.services import Health, SourceState
+from exporter.web.services import Health, Receipt, SourceState
+
+if TYPE_CHECKING:
+    from exporter.config.options import Secret
 
 
 @dataclass
@@ -32,6 +36,11 @@ class Turnable:
     how: Health = Health("healthy")  # noqa: RUF009
     listed: tuple = (SourceState("packages", "npm", success=True),)
     watched: tuple = ()
+    stopping: bool = False
+    webhook_secret: Secret | None = None
+    receipt: Receipt = Receipt(accepted=1)  # noqa: RUF009
+    received: list = field(default_factory=list)
+    delivered: list = field(default_factory=list)
 
     async def scrape(self, names, timeout, accept, accept_encoding):
         self.scrapes.append((names, timeout, accept, accept_encoding))
@@ -59,6 +68,17 @@ class Turnable:
 
     def services(self):
         return self.watched
+
+    async def receive(self, body, sender):
+        self.received.append((body, sender))
+        if self.wait is not None:
+            await self.wait.wait()
+        if self.error is not None:
+            raise self.error
+        return self.receipt
+
+    def count_delivery(self, code):
+        self.delivered.append(code)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ def short(monkeypatch):
 
 def test_the_bounds_are_those_that_are_promised():
     assert (protocol.KEEPALIVE, limits.BODY_DEADLINE, limits.WRITE_DEADLINE, limits.CONNECTIONS) == (15, 10, 30, 512)
+    assert (limits.BODY_LIMIT, limits.DELIVERY_LIMIT, limits.ROOM) == (64 * 1024, 8 * 1024**2, 64 * 1024**2)
 
 
 @pytest.mark.parametrize(

@@ -19,18 +19,18 @@ EVERYWHERE = {"/-/healthy": 200, "/-/ready": 200, "/health": 200, "/healthz": 20
         (("metrics",), {"/metrics": 200}),
         (("page",), {"/": 200, "/static/watchbridge.css": 200}),
         (("api",), {"/-/reload": 405}),
-        (("webhook",), {}),
+        (("webhook",), {"/api/v1/alerts": 405}),
         (
             ("metrics", "api", "webhook", "page"),
-            {"/metrics": 200, "/": 200, "/static/watchbridge.css": 200, "/-/reload": 405},
+            {"/metrics": 200, "/": 200, "/static/watchbridge.css": 200, "/-/reload": 405, "/api/v1/alerts": 405},
         ),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, tuple) else "",
 )
 async def test_a_listener_answers_what_it_serves_and_nothing_else(serve, serve_words, here):
     (url,) = await serve(serve=serve_words)
-    expected = dict.fromkeys(("/metrics", "/", "/static/watchbridge.css", "/-/reload", "/nothing"), 404)
-    expected |= EVERYWHERE | here
+    paths = ("/metrics", "/", "/static/watchbridge.css", "/-/reload", "/api/v1/alerts", "/nothing")
+    expected = dict.fromkeys(paths, 404) | EVERYWHERE | here
     found = {}
     async with aiohttp.ClientSession() as session:
         for path in expected:

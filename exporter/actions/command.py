@@ -1,0 +1,142 @@
+"""A program that is run for each item: done when it exits with 0. It gets the item as JSON on its standard input."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final
+
+from exporter import handover, placeholders, processes, programs
+from exporter.config.options import option
+from exporter.config.secrets import looks_secret
+from exporter.errors import ProcessNotStartedError
+from exporter.model import Done, GiveUp, Outcome, Plan, Retry
+from exporter.placeholders import PlaceholderError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from exporter.model import ActionParts, Item
+
+    Told = tuple[tuple[str | int, ...], str]
+
+END_OF_OPTIONS: Final = "--"
+_LAST_STATUS: Final = 255
+_READ: Final = handover.OUTPUT + handover.MARGIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """A program and its arguments, each of which may be one whole {placeholder}."""
+
+    argv: tuple[str, ...] = option(
+        help="The program and its arguments; no shell. A program without a path is looked for in the system's folders. "
+        "An argument may be {key}, {id}, {queue}, {reason}, {service}, {incident}, {attempt} or the {name} of a label "
+        "of the alert: always the whole argument. Put -- before those that could begin with a hyphen.",
+        example=["/opt/sync-user", "{key}"],
+        minimum=1,
+        maximum=1000,
+    )
+    # Not shown: what a program is given may be a secret.
+    environment: Mapping[str, str] = field(
+        default_factory=dict, repr=False, metadata={"help": "Variables beside PATH, LANG and HOME; it gets no others."}
+    )
+    give_up_on: tuple[int, ...] = option(
+        (), help="Exit statuses after which no further attempt is made.", example=[64, 65], maximum=100
+    )
+
+    def __post_init__(self) -> None:
+        """Resolve the program once: what is put into PATH's folders later is not run instead."""
+        if self.argv and (found := programs.found(self.argv[0])) is not None:
+            object.__setattr__(self, "argv", (found, *self.argv[1:]))
+
+    def hidden(self) -> Iterator[str]:
+        """Yield the variables that are secrets by their names: a program may print what it was given."""
+        yield from (value for name, value in self.environment.items() if looks_secret(name, value))
+
+    def problems(self, configuration: Any) -> Iterator[Told]:
+        """Yield what is wrong with the program, its arguments and its environment."""
+        del configuration
+        if sentence := placeholders.misplaced(self.argv[0]):
+            yield ("argv", 0), f"no alert chooses the program: {sentence}"
+        elif sentence := programs.problem(self.argv[0]) or self._batch_problem():
+            yield ("argv", 0), sentence
+        for index, text in enumerate(self.argv):
+            if "\0" in text:
+                yield ("argv", index), "holds a NUL character, which no program can be given"
+            elif index and (sentence := placeholders.problem(text)):
+                yield ("argv", index), sentence
+        yield from self._environment_problems()
+        for index, code in enumerate(self.give_up_on):
+            if not 1 <= code <= _LAST_STATUS:
+                yield ("give_up_on", index), f"{code} is no exit status of a failure: write 1 to {_LAST_STATUS}"
+
+    def _batch_problem(self) -> str | None:
+        """Refuse what Windows hands to its shell: that reads an argument again, and runs what follows an &."""
+        is_batch = PurePath(self.argv[0]).suffix.lower() in {".bat", ".cmd"}
+        if sys.platform == "win32" and is_batch and any(map(placeholders.name, self.argv)):
+            return "Windows gives the arguments of a batch file to a shell: use a program, or no placeholders"
+        return None
+
+    def _environment_problems(self) -> Iterator[Told]:
+        for name, value in self.environment.items():
+            if "=" in name or "\0" in name + value:
+                yield ("environment", name), "wanted a name without = and neither name nor value with a NUL character"
+            elif sentence := placeholders.misplaced(value):
+                yield ("environment", name), f"what an alert says never becomes a variable: {sentence}"
+
+
+def plan(options: Options, item: Item) -> Plan:
+    """Return the argument list; PlaceholderError says which argument cannot be filled in."""
+    argv = _filled(options, item)
+    return Plan(shlex.join(argv), {"argv": argv})
+
+
+def _filled(options: Options, item: Item) -> list[str]:
+    facts = placeholders.facts(item)
+    argv: list[str] = []
+    for text in options.argv:
+        value = placeholders.filled(text, facts)
+        if placeholders.name(text) is not None:
+            _check(text, value, is_behind_options=END_OF_OPTIONS in argv[1:])
+        argv.append(value)
+    return argv
+
+
+def _check(text: str, value: str, *, is_behind_options: bool) -> None:
+    """Refuse a value that the program could take for more than a value."""
+    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise PlaceholderError(f"what {text!r} stands for holds a character that no program can be given")
+    if value.startswith("-") and not is_behind_options:
+        raise PlaceholderError(
+            f"what {text!r} stands for begins with a hyphen, which a program could take for an option: put -- before "
+            "it in argv"
+        )
+
+
+async def act(options: Options, item: Item, parts: ActionParts, timeout: float) -> Outcome:
+    """Run the program once; at the deadline it is killed with all that it started."""
+    del parts
+    try:
+        argv = _filled(options, item)
+    except PlaceholderError as error:
+        return GiveUp(str(error))
+    try:
+        finished = await processes.run(
+            argv,
+            stdin=handover.encoded(handover.document(item)) + b"\n",
+            timeout=timeout,
+            environment=processes.clean_environment() | dict(options.environment),
+            output_limit=_READ,
+        )
+    except ProcessNotStartedError as error:
+        return Retry(str(error))
+    output = finished.output.decode(errors="replace")
+    if finished.timed_out:
+        return Retry(f"did not end within {timeout:g} s and was killed", output)
+    said = programs.ended(finished.code) + programs.quoted(finished.output)
+    if finished.code == 0:
+        return Done(said, output)
+    return GiveUp(said, output) if finished.code in options.give_up_on else Retry(said, output)

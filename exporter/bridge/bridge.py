@@ -1,0 +1,106 @@
+"""The bridge while it runs: what the webhook, the scrape and the pages ask of it, and its three loops."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from exporter import alerts
+from exporter.bridge import booking
+from exporter.bridge.intake import Intake
+from exporter.bridge.keeper import Keeper
+from exporter.bridge.options import DEFAULT, NOTIFICATIONS, RESTARTS
+from exporter.store import backlog, counters, incidents
+from exporter.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from exporter.acting import Parts
+    from exporter.bridge.intake import Receipt
+    from exporter.config import Configuration
+    from exporter.model import Clock, ProbeParts
+    from exporter.services.maintenance import Maintenance
+    from exporter.store.store import Store
+
+APART: Final = 256 * 1024
+"""Bytes from which a payload is read in a thread: 5 ms and more would keep everybody else waiting."""
+
+
+class Bridge:
+    """Receives alerts, keeps incidents and works off the backlog."""
+
+    def __init__(self, store: Store, clock: Clock, replica: str, configuration: Configuration) -> None:
+        """`replica` names this process among those that share the store."""
+        self.queues: tuple[str, ...] = ()
+        """Every queue that is configured or built in."""
+        self.acting: tuple[tuple[str, str], ...] = ()
+        """Each queue that is worked off, with the kind of its action."""
+        self._store = store
+        self._clock = clock
+        self._scope = counters.scope_of(store, replica)
+        self.worker = Worker(store, clock, replica, self._scope)
+        self.intake = Intake(store, clock, self._scope, booking.terms(configuration), self.worker.wake)
+        self.keeper = Keeper(store, clock, self._scope, self.intake, self.worker.wake)
+
+    def adopt(self, configuration: Configuration, parts: Parts, probing: ProbeParts, maintenance: Maintenance) -> None:
+        """Take a configuration: what is decided from now on is decided by it."""
+        self.configuration = configuration
+        self.queues = tuple(sorted({*configuration.queues, RESTARTS, NOTIFICATIONS, *_default(configuration)}))
+        self.acting = tuple(
+            (name, one.action.kind) for name, one in sorted(configuration.queues.items()) if one.action is not None
+        )
+        self.intake.terms = booking.terms(configuration)
+        self.keeper.retention = configuration.incidents.retention
+        self.keeper.finished_retention = configuration.backlog.retention
+        self.worker.adopt(configuration, parts, probing, maintenance)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the store cannot take what is decided."""
+        return self.keeper.trouble or self.worker.trouble
+
+    def start(self) -> None:
+        """Begin to receive, to look after incidents and to work."""
+        self.intake.start()
+        self.keeper.start()
+        self.worker.start()
+
+    async def receive(self, body: bytes) -> Receipt:
+        """Take one payload; what it says is on disk when this returns.
+
+        Raises PayloadError for what cannot be read, OverloadedError and StoreError for what should be sent again.
+        """
+        now = self._clock.time()
+        if len(body) < APART:
+            delivery = alerts.parse(body, now)
+        else:
+            delivery = await asyncio.to_thread(alerts.parse, body, now)
+        return await self.intake.take(delivery)
+
+    async def totals(self, families: Sequence[str]) -> Mapping[str, Mapping[tuple[str, ...], float]]:
+        """Return the totals that this process exports, by family and label values."""
+        return await counters.totals(self._store, self._scope, families)
+
+    async def incident_counts(self) -> Mapping[str, int]:
+        """Return how many incidents there are by state."""
+        return await incidents.counts(self._store)
+
+    async def item_counts(self) -> Mapping[tuple[str, str], int]:
+        """Return how many items there are by queue and state."""
+        return await backlog.counts(self._store)
+
+    async def oldest_pending(self) -> Mapping[str, float]:
+        """Return since when the oldest pending item of each queue is due."""
+        return await backlog.oldest_pending(self._store)
+
+    async def close(self, grace: float) -> None:
+        """Store what waits, let actions that run end within `grace` seconds, and give back what is left."""
+        await self.intake.close()
+        await self.worker.close(grace)
+        await self.keeper.close()
+
+
+def _default(configuration: Configuration) -> tuple[str, ...]:
+    """Return the queue of the command line where the configuration does not name the only one."""
+    return () if len(configuration.queues) == 1 or configuration.backlog.queue else (DEFAULT,)

@@ -1,0 +1,160 @@
+"""What would become of a payload, without doing any of it: the same decisions over the same facts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from exporter import acting, alerts
+from exporter.bridge import booking
+from exporter.bridge.options import RESTARTS
+from exporter.bridge.plans import PlannedAlert, PlannedStep
+from exporter.bridge.rulebook import rulebook
+from exporter.model import Item, Plan
+from exporter.policy import decide
+from exporter.store import incidents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from exporter.alerts import Alert, Delivery
+    from exporter.bridge.plans import Outcome, Verdict
+    from exporter.config import Configuration
+    from exporter.policy import Decision
+    from exporter.store.incidents import Head
+    from exporter.store.store import Store
+
+    Windows = Callable[[str | None, str | None], str | None]
+    """Why a service (and its group) is in planned maintenance now, or None."""
+
+
+async def planned(
+    store: Store | None, configuration: Configuration, body: bytes, now: float, windows: Windows | None = None
+) -> list[PlannedAlert]:
+    """Return what becomes of each alert of a payload that comes now; nothing is changed.
+
+    Without a store it is planned as if nothing had ever been received. Raises StoreError.
+    """
+    try:
+        delivery = alerts.parse(body, now)
+    except alerts.PayloadError as error:
+        return [PlannedAlert(-1, "", {}, "refused", None, error.sentence)]
+    found: Mapping[str, Head] = {}
+    if store is not None and delivery.alerts:
+        async with store.reading() as connection:
+            found = await incidents.heads(connection, {one.fingerprint for one in delivery.alerts}, lock=False)
+    return _Planning(configuration, found, now, windows).of(delivery)
+
+
+class _Planning:
+    """Plans one delivery after the other alerts of it."""
+
+    def __init__(
+        self, configuration: Configuration, found: Mapping[str, Head], now: float, windows: Windows | None
+    ) -> None:
+        self._configuration = configuration
+        self._windows = windows
+        book = rulebook(configuration)
+        self._book = book
+        self._batch = booking.Batch(booking.terms(configuration), now, found)
+
+    def of(self, delivery: Delivery) -> list[PlannedAlert]:
+        """Return the plans in the order of the payload."""
+        plans = [
+            PlannedAlert(one.position, "", {}, "quarantined", None, f"{one.word}: {one.sentence}")
+            for one in delivery.quarantined
+        ]
+        taken = {one.position for one in delivery.quarantined}
+        places = (place for place in range(len(delivery.alerts) + len(taken)) if place not in taken)
+        plans += [self._alert(place, alert, delivery) for place, alert in zip(places, delivery.alerts, strict=False)]
+        return sorted(plans, key=lambda one: one.position)
+
+    def _alert(self, place: int, alert: Alert, delivery: Delivery) -> PlannedAlert:
+        before = self._state(alert.fingerprint)
+        result = self._batch.take(alert, delivery.receiver)
+        record = self._batch.newest[alert.fingerprint]
+        number = None if record.found is None else record.found.id
+        outcome, sentence = _told(alert, before, result, number)
+        steps: tuple[PlannedStep, ...] = ()
+        if record.decisions is not None and outcome in {"opens", "duplicate"} and record.alert is alert:
+            steps = tuple(self._steps(record.decisions, alert, number))
+        elif outcome == "late":
+            steps = tuple(self._steps(decide(alert.labels, self._book), alert, number, late=True))
+        return PlannedAlert(place, alert.name, alert.labels, outcome, number, sentence, steps)
+
+    def _state(self, fingerprint: str) -> str | None:
+        """Return how the newest incident of an alert stands before it is taken."""
+        if (record := self._batch.newest.get(fingerprint)) is not None:
+            return record.episode.state
+        head = self._batch.found.get(fingerprint)
+        return None if head is None else head.episode.state
+
+    def _steps(
+        self, decisions: Sequence[Decision], alert: Alert, number: int | None, *, late: bool = False
+    ) -> list[PlannedStep]:
+        if not decisions:
+            return [PlannedStep(None, "none", None, None, None, self._book.mode, "skipped", "no rule matches it")]
+        return [self._step(one, alert, number, late=late) for one in decisions]
+
+    def _step(self, one: Decision, alert: Alert, number: int | None, *, late: bool) -> PlannedStep:
+        verdict, sentence = self._verdict(one)
+        if late and verdict in {"run", "wait", "held"}:
+            verdict, sentence = "held", f"held as late; if it opens after that: {sentence}"
+        plan, told = self._plan(one, alert, number) if one.verdict != "refuse" else (None, None)
+        return PlannedStep(
+            one.rule,
+            one.action,
+            one.queue or None,
+            one.key or None,
+            one.service,
+            one.mode,
+            verdict,
+            f"{sentence}; {told}" if told else sentence,
+            plan,
+        )
+
+    def _verdict(self, one: Decision) -> tuple[Verdict, str]:
+        if one.verdict in {"refuse", "nothing", "observe"}:
+            return ("refused" if one.verdict == "refuse" else "skipped"), one.sentence
+        queue = self._configuration.queues.get(one.queue)
+        if one.verdict == "hold" or one.queue == RESTARTS or queue is None or queue.action is None:
+            return "wait", one.sentence
+        if self._windows is not None and (why := self._windows(one.service, self._group(one.service))) is not None:
+            return "held", f"held: {why}"
+        return "run", one.sentence
+
+    def _group(self, service: str | None) -> str | None:
+        options: Any = self._configuration.services.get(service or "")
+        return None if options is None else options.group
+
+    def _plan(self, one: Decision, alert: Alert, number: int | None) -> tuple[Plan | None, str | None]:
+        """Return exactly what would be run, or why it cannot be said."""
+        queue = self._configuration.queues.get(one.queue)
+        if queue is None or queue.action is None:
+            return None, None
+        item = Item(
+            id=0,
+            queue=one.queue,
+            key=one.key,
+            reason=alert.name,
+            service=one.service,
+            incident=number,
+            labels=alert.labels,
+            annotations=alert.annotations,
+            starts_at=alert.starts_at,
+            generator_url=alert.generator_url,
+        )
+        found = acting.plan(queue.action.kind, queue.action.options, item)
+        return (found, None) if isinstance(found, Plan) else (None, f"it would fail: {found}")
+
+
+def _told(alert: Alert, before: str | None, result: str, number: int | None) -> tuple[Outcome, str]:
+    named = "an incident" if number is None else f"incident {number}"
+    if alert.status == "resolved":
+        if result == "accepted" and before in {"open", "late"}:
+            return "resolves", f"resolves {named}"
+        return "unmatched", "resolved, and no incident of it is open"
+    if result == "late":
+        return "late", "it began before the end of its last incident: held, then it opens a new one unless resolved"
+    if result == "duplicate":
+        return "duplicate", f"known already as {named}"
+    return "opens", "opens a new incident" if before != "late" else f"opens {named}"

@@ -1,0 +1,250 @@
+"""Leases of items: one worker at a time has an item, and whoever comes late changes nothing.
+
+A claim gives an item to its owner until `lease_until` by the database's clock, with a fence that is greater than any
+before. Everything that the owner writes later names both; where somebody else took the item over meanwhile, the fence
+differs and no row changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import ColumnElement, and_, bindparam, not_, null, or_, select, update
+
+from exporter.store import action_runs, backlog_clock
+from exporter.store.action_runs import ActionRun, Interrupted
+from exporter.store.backlog_leases import Begin, Claimed, Finish, Held, Holder, KeepBack, Wish
+from exporter.store.backlog_rows import COLUMNS, ENDED, BacklogItem, decoded
+from exporter.store.bridge_tables import backlog_items, incidents
+from exporter.store.bulk import ROWS, pieces, storable, written
+from exporter.store.columns import REASON_LENGTH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from exporter.store.store import Store
+
+__all__ = ["Begin", "Claimed", "Finish", "Held", "Holder", "KeepBack", "Wish"]
+
+LOOKED_AT: Final = 100
+"""Items that one claim looks at beyond those that it may begin: what is held must not bar what comes after it."""
+
+TAKEN: Final = 100
+"""Items that one takeover takes."""
+
+BY_HAND: Final = "cli:"
+"""How the owner of a lease begins that is a command and not a server."""
+
+_ITEMS: Final = backlog_items.c
+_STATE_OF_INCIDENT: Final = (
+    select(incidents.c.state).where(incidents.c.id == _ITEMS.incident_id).scalar_subquery().label("incident_state")
+)
+_NO_LEASE: Final[dict[str, Any]] = {"lease_owner": None, "lease_until": None}
+_FINISH: Final = (
+    update(backlog_items)
+    .where(_ITEMS.id == bindparam("number"))
+    .values(
+        {
+            "state": bindparam("becomes", type_=_ITEMS.state.type),
+            "hold": null(),
+            "explanation": bindparam("said", type_=_ITEMS.explanation.type),
+            "due_at": bindparam("due", type_=_ITEMS.due_at.type),
+            "finished_at": bindparam("at", type_=_ITEMS.finished_at.type),
+            "active_key": bindparam("active", type_=_ITEMS.active_key.type),
+            "lease_owner": null(),
+            "lease_until": null(),
+        }
+    )
+)
+
+
+async def claimed(
+    connection: AsyncConnection,
+    store: Store,
+    holder: Holder,
+    wish: Wish,
+    decide: Callable[[BacklogItem, str | None], Begin | KeepBack],
+) -> Claimed:
+    """Claim items that are due, the longest due first, in the caller's transaction.
+
+    `decide` is asked of each, with the state of its incident (None without one).
+    """
+    now = store.clock.time()
+    found = Claimed()
+    runs: list[ActionRun] = []
+    for item, incident in await _due(connection, wish, now if wish.due_by is None else wish.due_by):
+        decision = decide(item, incident)
+        if isinstance(decision, KeepBack):
+            found.held.append(Held(item, decision))
+            continue
+        begun = replace(
+            item,
+            state="running",
+            hold=None,
+            explanation=None,
+            attempts=item.attempts + 1,
+            fence=item.fence + 1,
+            lease_owner=holder.owner,
+        )
+        found.begun.append(begun)
+        runs.append(ActionRun(item.id, begun.attempts, begun.fence, holder.replica, decision.kind, decision.plan, now))
+        if len(found.begun) == wish.limit:
+            break
+    await _begin(connection, store, [item.id for item in found.begun], holder)
+    await action_runs.begun(connection, runs)
+    await _keep_back(connection, found.held, now)
+    return found
+
+
+async def _due(connection: AsyncConnection, wish: Wish, now: float) -> list[tuple[BacklogItem, str | None]]:
+    """Return due items that nobody else is claiming, locked until the transaction ends, the longest due first.
+
+    One query for each state: only then the index has them in their order, and no row is read, sorted or locked in vain.
+    """
+    found: list[tuple[BacklogItem, str | None]] = []
+    for state in wish.states:
+        due: ColumnElement[bool] = _ITEMS.due_at <= now
+        if state == "held" and wish.by_hand:
+            due = or_(due, _ITEMS.hold == "mode")
+        which = _ITEMS.queue == wish.queue, _ITEMS.state == state, due
+        query = select(*COLUMNS, _STATE_OF_INCIDENT).where(*which).order_by(_ITEMS.due_at)
+        query = query.limit(wish.limit + LOOKED_AT)
+        rows = await connection.execute(query.with_for_update(skip_locked=True))
+        found += [(decoded(row), row.incident_state) for row in rows]
+    return sorted(found, key=lambda one: (one[0].due_at, one[0].id))
+
+
+async def _begin(connection: AsyncConnection, store: Store, ids: Collection[int], holder: Holder) -> None:
+    if not ids:
+        return
+    values = {
+        "state": "running",
+        "hold": None,
+        "explanation": None,
+        "attempts": _ITEMS.attempts + 1,
+        "fence": _ITEMS.fence + 1,
+        "lease_owner": holder.owner,
+        "lease_until": backlog_clock.now(store) + holder.lease,
+    }
+    await connection.execute(update(backlog_items).where(_ITEMS.id.in_(ids)).values(values))
+
+
+async def _keep_back(connection: AsyncConnection, held: Sequence[Held], now: float) -> None:
+    """Write why items are kept back; those of one reason, which may be thousands, in one statement."""
+    alike: dict[KeepBack, list[int]] = {}
+    for one in held:
+        alike.setdefault(one.why, []).append(one.before.id)
+    for why, ids in alike.items():
+        values: dict[str, Any] = {"hold": why.hold, "explanation": storable(why.sentence, REASON_LENGTH)}
+        if why.look_again_at is None:
+            values |= {"state": "cancelled", "finished_at": now, "active_key": None}
+        else:
+            values |= {"state": "held", "due_at": why.look_again_at}
+        await connection.execute(update(backlog_items).where(_ITEMS.id.in_(ids)).values(values))
+
+
+async def finished(connection: AsyncConnection, owner: str, ends: Collection[Finish]) -> set[int]:
+    """Write how runs ended, in the caller's transaction; return which items were still ours: the others stay as is."""
+    by_number = {end.item.id: end for end in ends}
+    ours = await _ours(connection, owner, [(end.item.id, end.item.fence) for end in ends])
+    kept = [by_number[number] for number in sorted(ours)]
+    for piece in pieces(kept, ROWS):
+        await written(connection, _FINISH, [_row(end) for end in piece])
+    await action_runs.ended(connection, [end.run for end in kept if end.run is not None])
+    return ours
+
+
+def _row(end: Finish) -> dict[str, Any]:
+    over = end.state in ENDED
+    return {
+        "number": end.item.id,
+        "becomes": end.state,
+        "said": storable(end.explanation, REASON_LENGTH),
+        "due": end.due_at,
+        "at": end.due_at if over else None,
+        "active": None if over or end.state == "dead" else end.item.active_key,
+    }
+
+
+async def renewed(
+    connection: AsyncConnection, store: Store, holder: Holder, claims: Collection[BacklogItem]
+) -> set[int]:
+    """Let leases last anew, in the caller's transaction; return which items are still ours."""
+    ours = await _ours(connection, holder.owner, [(one.id, one.fence) for one in claims])
+    for piece in pieces(sorted(ours)):
+        until = backlog_clock.now(store) + holder.lease
+        await connection.execute(update(backlog_items).where(_ITEMS.id.in_(piece)).values(lease_until=until))
+    return ours
+
+
+async def released(connection: AsyncConnection, owner: str, claims: Collection[BacklogItem]) -> set[int]:
+    """Give items back of which nothing has begun, in the caller's transaction; return which were still ours."""
+    ours = await _ours(connection, owner, [(one.id, one.fence) for one in claims])
+    for piece in pieces(sorted(ours)):
+        values = _NO_LEASE | {"state": "pending", "attempts": _ITEMS.attempts - 1}
+        await connection.execute(update(backlog_items).where(_ITEMS.id.in_(piece)).values(values))
+    given_back = [(one.id, one.fence) for one in claims if one.id in ours]
+    for part in pieces(given_back, ROWS):
+        await action_runs.undone(connection, part)
+    return ours
+
+
+async def strays(connection: AsyncConnection, owner: str, running: Collection[int]) -> int:
+    """Give back, in the caller's transaction, what an owner has claimed and does not run; return how many.
+
+    That is what a claim leaves whose commit was done and whose answer was lost.
+    """
+    mine = _ITEMS.state == "running", _ITEMS.lease_owner == owner, _ITEMS.id.not_in(tuple(running))
+    query = select(*COLUMNS).where(*mine).order_by(_ITEMS.id).with_for_update()
+    found = [decoded(row) for row in await connection.execute(query)]
+    return len(await released(connection, owner, found))
+
+
+async def _ours(connection: AsyncConnection, owner: str, claims: Collection[tuple[int, int]]) -> set[int]:
+    """Return which claims still hold, their items locked until the transaction ends."""
+    fences = dict(claims)
+    ours: set[int] = set()
+    for piece in pieces(sorted(fences)):
+        running = _ITEMS.id.in_(piece), _ITEMS.state == "running", _ITEMS.lease_owner == owner
+        query = select(_ITEMS.id, _ITEMS.fence).where(*running).order_by(_ITEMS.id).with_for_update()
+        ours.update(row.id for row in await connection.execute(query) if fences[row.id] == row.fence)
+    return ours
+
+
+async def overdue(
+    connection: AsyncConnection,
+    store: Store,
+    holder: Holder,
+    *,
+    queues: Collection[str] | None,
+    running: Collection[int] = (),
+    at_once: bool = False,
+) -> tuple[list[BacklogItem], list[Interrupted]]:
+    """Take over items whose lease has ended, in the caller's transaction; return them and their runs nobody saw end.
+
+    Of `queues`, or of every queue (None), at most TAKEN; those that are `running` here are left out. They stay
+    `running`, now ours: what becomes of each is for the caller to find out and to write by `finished`. With `at_once`
+    no server but us lives, so that the leases of servers need not be waited for.
+    """
+    late = _ITEMS.lease_until < backlog_clock.now(store)
+    if at_once:
+        late = or_(late, not_(_ITEMS.lease_owner.startswith(BY_HAND)))
+    which = and_(_ITEMS.state == "running", late, _ITEMS.id.not_in(tuple(running)))
+    if queues is not None:
+        which = and_(_ITEMS.queue.in_(tuple(queues)), which)
+    query = select(*COLUMNS).where(which).limit(TAKEN).with_for_update(skip_locked=True)
+    items = [decoded(row) for row in await connection.execute(query)]
+    if not items:
+        return [], []
+    ids = sorted(item.id for item in items)
+    values = {
+        "lease_owner": holder.owner,
+        "lease_until": backlog_clock.now(store) + holder.lease,
+        "fence": _ITEMS.fence + 1,
+    }
+    await connection.execute(update(backlog_items).where(_ITEMS.id.in_(ids)).values(values))
+    runs = await action_runs.interrupted(connection, ids, store.clock.time(), "its end was not seen")
+    return [replace(item, lease_owner=holder.owner, fence=item.fence + 1) for item in items], runs

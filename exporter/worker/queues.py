@@ -1,0 +1,91 @@
+"""The queues that are worked off, from the configuration: what is done for their items, how often and how far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from exporter.bridge.options import NOTIFICATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from exporter.config import Configuration
+    from exporter.config.options import Choice
+    from exporter.model import Mode
+    from exporter.store.backlog_rows import BacklogItem
+
+TELLING_ATTEMPTS: Final = 10
+TELLING_BACKOFF: Final = (2.0, 5.0, 15.0, 60.0, 300.0)
+"""Seconds between the attempts of a notification: what cannot be reached for a quarter of an hour is still told."""
+TELLING_AT_ONCE: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """A kind of action or probe with its options; `timeout` is in seconds."""
+
+    kind: str
+    options: Any
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue that is worked off. Times are in seconds; of `backoff` the last holds for later attempts.
+
+    `rate` is how many items may begin in how many seconds.
+    """
+
+    name: str
+    deeds: tuple[Deed, ...]
+    attempts: int
+    backoff: tuple[float, ...]
+    concurrency: int = 1
+    rate: tuple[int, float] | None = None
+    mode: Mode = "auto"
+    verify: Deed | None = None
+    retries_interrupted: bool = False
+
+    def deed(self, item: BacklogItem) -> Deed | None:
+        """Return what is done for an item; None where the configuration no longer has it."""
+        if self.name != NOTIFICATIONS:
+            return self.deeds[0]
+        place = item.context.get("notify")
+        return self.deeds[place] if isinstance(place, int) and 0 <= place < len(self.deeds) else None
+
+    def wait(self, attempt: int) -> float:
+        """Return how long to wait after an attempt, the first being 1, that failed."""
+        return self.backoff[min(attempt, len(self.backoff)) - 1]
+
+
+def worked(configuration: Configuration) -> Mapping[str, Queue]:
+    """Return the queues of a configuration that have an action, and the one of what `notify` tells."""
+    found = {name: _queue(name, one) for name, one in configuration.queues.items() if one.action is not None}
+    found[NOTIFICATIONS] = Queue(
+        NOTIFICATIONS,
+        tuple(_deed(one.action) for one in configuration.notify),
+        TELLING_ATTEMPTS,
+        TELLING_BACKOFF,
+        TELLING_AT_ONCE,
+        retries_interrupted=True,
+    )
+    return found
+
+
+def _queue(name: str, options: Any) -> Queue:
+    return Queue(
+        name,
+        (_deed(options.action),),
+        options.attempts,
+        tuple(options.backoff),
+        options.concurrency,
+        None if options.rate is None else (options.rate.items, options.rate.per),
+        options.mode or "auto",
+        None if options.verify is None else _deed(options.verify),
+        options.interrupted == "retry",
+    )
+
+
+def _deed(choice: Choice) -> Deed:
+    return Deed(choice.kind, choice.options, choice.beside.timeout)
