@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from exporter.config import Configuration
+    from exporter.web.options import ListenerOptions
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["json", "text"]
@@ -68,7 +69,27 @@ class Flags:
             level=self.level or configuration.log.level,
             format=self.format or configuration.log.format,
         )
-        return dataclasses.replace(configuration, listen=listen, log=log)
+        served = tuple(_without_open_webhook(one, configuration) for one in listen)
+        warnings = (
+            f"--web.listen-address {one.address}: no webhook is served there, since nobody could prove that they may "
+            "send alerts: set alertmanager.bearer_token_file, or give --web.config.file with users"
+            for one, safe in zip(listen, served, strict=True)
+            if one is not safe
+        )
+        return dataclasses.replace(configuration, listen=served, log=log, warnings=(*configuration.warnings, *warnings))
+
+
+def _without_open_webhook(listener: ListenerOptions, configuration: Configuration) -> ListenerOptions:
+    """Return a listener that does not serve the webhook to just anybody.
+
+    One of the file refuses to start then; an address on the command line says what every exporter's does: where the
+    metrics are.
+    """
+    from exporter.web.options import webhook_mistake
+
+    if webhook_mistake(listener, configuration) is None:
+        return listener
+    return dataclasses.replace(listener, serve=tuple(part for part in listener.serve if part != "webhook"))
 
 
 def _checked(_: click.Context, __: click.Parameter, addresses: tuple[str, ...]) -> tuple[str, ...]:
