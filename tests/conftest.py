@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -30,6 +30,8 @@ SERVER_FIXTURES = frozenset(
         "mariadb_template",
         "own_mariadb",
         "prometheus",
+        "alertmanager",
+        "alertmanagers",
         "wheel",
         "theirs",
     }
@@ -43,9 +45,17 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "servers: starts a database, Prometheus or the installed program (set by itself)"
     )
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # A worker is told by its group and by the process that reports; what comes second must not cut the end short.
+        once = (signal.SIGTERM, signal.SIGINT) if hasattr(config, "workerinput") else (signal.SIGTERM,)
+
+        def end(*_: object) -> NoReturn:
+            for number in once:
+                signal.signal(number, lambda *_: None)
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, end)
         # Whoever started us in the background may have these ignored, and the programs that we start would inherit it.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, end if signal.SIGINT in once else signal.default_int_handler)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -113,9 +114,8 @@ def test_a_text_is_read(text, read):
 @pytest.mark.parametrize(("text", "place"), [*REFUSED, *REFUSED_SINCE_0_27])
 def test_a_text_that_is_refused(text, place):
     """One sentence says what is wrong and where."""
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=re.escape(place)) as caught:
         matchers.parse(text)
-    assert place in str(caught.value)
     assert str(caught.value).isprintable()
 
 

@@ -92,8 +92,8 @@ def _plain(found: dict[str, Any], longest: int, largest: int, *, lines: bool = F
     return (
         len(names) + len(values) <= largest
         and "" not in found
-        and max(map(len, found)) <= LONGEST_NAME
-        and max(map(len, found.values())) <= longest
+        and (len(names) <= LONGEST_NAME or max(map(len, found)) <= LONGEST_NAME)
+        and (len(values) <= longest or max(map(len, found.values())) <= longest)
     )
 
 

@@ -11,7 +11,7 @@ from exporter.bridge.intake import Intake
 from exporter.bridge.keeper import Keeper
 from exporter.bridge.options import DEFAULT, NOTIFICATIONS, RESTARTS
 from exporter.store import backlog, counters, incidents
-from exporter.worker import Worker
+from exporter.worker.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -54,7 +54,7 @@ def notices(configuration: Configuration) -> tuple[Notice, ...]:
             index,
             one.on,
             one.action.kind,
-            tuple(read for text in one.matchers for read in matchers.parse(text)),
+            matchers.compiled(one.matchers),
             stricter(mode, "auto") if one.action.kind in RUNS_PROGRAMS else "auto",
         )
         for index, one in enumerate(configuration.notify)

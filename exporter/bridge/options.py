@@ -165,11 +165,7 @@ class RuleOptions:
 
     def problems(self, configuration: Any) -> Iterator[Told]:
         """Yield what is wrong with the matchers and with what it leads to."""
-        for index, text in enumerate(self.matchers):
-            try:
-                matchers.parse(text)
-            except ValueError as error:
-                yield ("matchers", index), str(error)
+        yield from _matcher_problems(self.matchers)
         if self.action is None and not self.actions:
             yield (), "leads to nothing: give `action` (enqueue, restart or none)"
         elif self.action is not None and self.actions:
@@ -187,6 +183,15 @@ class RuleOptions:
             if not one.matchers and not one.continue_:
                 yield (), "is never asked: a rule before it has no matchers and does not `continue`"
                 return
+
+
+def _matcher_problems(texts: tuple[str, ...]) -> Iterator[Told]:
+    for index, text in enumerate(texts):
+        try:
+            if not matchers.parse(text):
+                yield ("matchers", index), "holds no matcher, so it matches every alert: leave it out"
+        except ValueError as error:
+            yield ("matchers", index), str(error)
 
 
 def step_problems(step: RuleStep, configuration: Any) -> Iterator[Told]:
@@ -207,6 +212,7 @@ def step_problems(step: RuleStep, configuration: Any) -> Iterator[Told]:
     if (
         step.service is not None
         and placeholders.name(step.service) is None
+        and placeholders.problem(step.service) is None
         and step.service not in configuration.services
     ):
         yield ("service",), _unknown("service", step.service, configuration.services)
@@ -343,11 +349,7 @@ class NotifyOptions:
     def problems(self, configuration: Any) -> Iterator[Told]:
         """Yield what is wrong with the matchers."""
         del configuration
-        for index, text in enumerate(self.matchers):
-            try:
-                matchers.parse(text)
-            except ValueError as error:
-                yield ("matchers", index), str(error)
+        yield from _matcher_problems(self.matchers)
 
 
 def mistakes(configuration: Any) -> Iterator[Told]:

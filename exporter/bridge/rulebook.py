@@ -24,9 +24,8 @@ def rulebook(configuration: Configuration) -> Rulebook:
 
 
 def _rule(options: RuleOptions, configuration: Configuration) -> Rule:
-    read = [one for text in options.matchers for one in matchers.parse(text)]
     steps = tuple(_step(one, configuration) for one in options.steps)
-    return Rule(options.identity, tuple(read), steps, options.mode or "auto", options.continue_)
+    return Rule(options.identity, matchers.compiled(options.matchers), steps, options.mode or "auto", options.continue_)
 
 
 def _step(options: RuleStep, configuration: Configuration) -> Step:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from exporter.config import Configuration
     from exporter.store.backlog import BacklogItem
-    from exporter.worker import Processed
+    from exporter.worker.by_hand import Processed
 
     Windows = Callable[[str | None, str | None], str | None]
 
@@ -163,7 +163,7 @@ async def _processed(
     from exporter.guard import Guard
     from exporter.store import backlog
     from exporter.wire import Wire
-    from exporter.worker import process_once
+    from exporter.worker.by_hand import process_once
 
     # The rows and their outcomes say it; the worker's log is that of the server.
     logging.getLogger("exporter.worker").addHandler(logging.NullHandler())

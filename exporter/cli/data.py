@@ -70,12 +70,21 @@ def configured(config: Path | None) -> Configuration:
 
 
 @contextlib.asynccontextmanager
-async def opened(configuration: Configuration) -> AsyncIterator[Store]:
-    """Give the store of a configuration, beside whatever runs; it is not made and not upgraded."""
+async def opened(configuration: Configuration, *, empty: bool = False) -> AsyncIterator[Store]:
+    """Give the store of a configuration, beside whatever runs; it is not made and not upgraded.
+
+    StoreError for one of an older program, and for an empty one unless `empty`.
+    """
+    from exporter.errors import StoreError
+    from exporter.store import schema
     from exporter.store.store import Store
 
     store = await Store.open(configuration.store, time, exclusive=False, upgrade=False)
     try:
+        if store.revision != schema.HEAD and not (empty and store.revision is None):
+            what = "it is empty" if store.revision is None else "an older Watchbridge made it"
+            mend = "start `watchbridge serve`, or run `watchbridge store upgrade`, which makes it ready"
+            raise StoreError(where=store.where, reason=f"{what}: {mend}")
         yield store
     finally:
         await store.close()

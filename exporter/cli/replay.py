@@ -89,7 +89,7 @@ async def _replayed(
     if dry_run and _missing(configuration):
         data.tell("There is no store yet: this is the plan for one that has heard of no alert before.")
         return await planned(None, configuration, body, now, await data.maintenance(configuration, None, now)), None
-    async with data.opened(configuration) as store:
+    async with data.opened(configuration, empty=dry_run) as store:
         known = None if dry_run and store.revision is None else store
         alerts = await planned(known, configuration, body, now, await data.maintenance(configuration, known, now))
         if dry_run or any(one.position < 0 for one in alerts):

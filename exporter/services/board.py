@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from exporter.model import STATES, Family
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Iterator, Mapping
 
     from exporter.model import Labels, Reading, Samples
     from exporter.services.service import Service
@@ -105,14 +105,14 @@ class Board:
             self.refresh(standing, at)
         return transition
 
-    def look(self, now: float, in_window: Container[int]) -> list[Transition]:
-        """Return the transitions that time has made; `in_window` are the services that are in maintenance now."""
+    def look(self, now: float, in_window: Mapping[int, str]) -> list[Transition]:
+        """Return the transitions that time has made; `in_window` says why which services are in maintenance now."""
         found = []
         for identity, standing in self.standings.items():
-            windowed = identity in in_window
+            window = in_window.get(identity)
             # `due` in place: ten thousand are looked at each second.
-            if windowed != standing.in_window or (now > standing.expires and not standing.stale):
-                transition = standing.look(now, in_window=windowed)
+            if window != standing.window or (now > standing.expires and not standing.stale):
+                transition = standing.look(now, window=window)
                 self.refresh(standing, now)
                 if transition is not None:
                     found.append(transition)

@@ -19,7 +19,7 @@ from exporter.store import client_services, replicas, service_states, service_st
 from exporter.uptime import WINDOWS, History, Stretch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -53,7 +53,7 @@ class Ledger:
         self._ratios_at: float | None = None
 
     async def take(
-        self, services: Sequence[Service], others: Collection[str] = (), in_window: Container[int] = ()
+        self, services: Sequence[Service], others: Collection[str] = (), in_window: Mapping[int, str] | None = None
     ) -> list[Standing]:
         """Go on where the owner before us stopped; StoreError when the store does not answer.
 
@@ -64,7 +64,7 @@ class Ledger:
         taken = {service.id for service in services}
         # Where one comes back before its end was committed, the take-over ends what is open.
         self._batch.dropped = [one for one in self._batch.dropped if one.standing.service.id not in taken]
-        standings = await taken_over(self._store, services, Taker(self.replica, now, others, in_window))
+        standings = await taken_over(self._store, services, Taker(self.replica, now, others, in_window or {}))
         for standing in standings:
             self._standings[standing.service.id] = standing
         await self.recall([standing.service.id for standing in standings if standing.service.full])

@@ -84,7 +84,8 @@ class Standing:
     """When the last reading is too old to be shown, in seconds since 1970."""
     stale: bool = True
     """Whether the last reading was found too old, so that nothing of it is shown any more."""
-    in_window: bool = False
+    window: str | None = None
+    """Why it is in planned maintenance, None while it is not."""
     counted: Counted = field(default_factory=Counted)
 
     def fresh(self, now: float) -> bool:
@@ -97,13 +98,13 @@ class Standing:
         self.stale = False
         return self._settled(at)
 
-    def due(self, now: float, *, in_window: bool) -> bool:
+    def due(self, now: float, *, window: str | None) -> bool:
         """Return whether time alone has changed its state, or what is shown of its last reading."""
-        return in_window != self.in_window or (not self.stale and now > self.expires)
+        return window != self.window or (not self.stale and now > self.expires)
 
-    def look(self, now: float, *, in_window: bool) -> Transition | None:
+    def look(self, now: float, *, window: str | None) -> Transition | None:
         """Return the transition that time makes: a window begins or ends, a reading becomes too old."""
-        self.in_window, self.stale = in_window, not self.fresh(now)
+        self.window, self.stale = window, not self.fresh(now)
         return self._settled(now)
 
     def rebase(self, before: float, after: float) -> None:
@@ -121,8 +122,8 @@ class Standing:
         return Transition(self.service, state, reason, self.since)
 
     def _judged(self, now: float) -> tuple[State, str]:
-        if self.in_window:
-            return "maintenance", "planned maintenance"
+        if self.window is not None:
+            return "maintenance", self.window
         if self.reading is None:
             return "unknown", self.service.problem or "not probed yet"
         if not self.fresh(now):

@@ -7,7 +7,7 @@ What another living replica has open is not ours yet: it ends that itself, once 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
@@ -17,7 +17,7 @@ from exporter.services.standing import Counted, Standing
 from exporter.store import replicas, service_states, service_status, service_totals, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -41,7 +41,7 @@ class Taker:
     replica: str
     now: float
     others: Collection[str] = ()
-    in_window: Container[int] = ()
+    in_window: Mapping[int, str] = field(default_factory=dict)
 
 
 async def taken_over(store: Store, services: Sequence[Service], taker: Taker) -> list[Standing]:
@@ -129,10 +129,10 @@ def _counted(total: service_totals.Totals | None) -> Counted:
 
 def _resumed(service: Service, last: service_status.StoredReading | None, taker: Taker) -> Standing:
     """Return the standing by the last stored reading, unless that is of a time to come; unknown if it is too old."""
-    now, windowed = taker.now, service.id in taker.in_window
+    now, window = taker.now, taker.in_window.get(service.id)
     standing = Standing(service, since=now)
     if last is None or last.checked_at > now:
-        standing.look(now, in_window=windowed)
+        standing.look(now, window=window)
         standing.since = now
         return standing
     reading = Reading(
@@ -143,6 +143,6 @@ def _resumed(service: Service, last: service_status.StoredReading | None, taker:
         status_code=last.status_code,
     )
     standing.note(reading, last.checked_at)
-    standing.look(now, in_window=windowed)
+    standing.look(now, window=window)
     standing.since = now
     return standing

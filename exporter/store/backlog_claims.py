@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, and_, bindparam, not_, null, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, not_, null, or_, select, update
 
 from exporter.store import action_runs, backlog_clock
 from exporter.store.action_runs import ActionRun, Interrupted
@@ -106,15 +106,18 @@ async def _due(connection: AsyncConnection, wish: Wish, now: float) -> list[tupl
     """
     found: list[tuple[BacklogItem, str | None]] = []
     for state in wish.states:
-        due: ColumnElement[bool] = _ITEMS.due_at <= now
-        if state == "held" and wish.by_hand:
-            due = or_(due, _ITEMS.hold == "mode")
-        which = _ITEMS.queue == wish.queue, _ITEMS.state == state, due
-        query = select(*COLUMNS, _STATE_OF_INCIDENT).where(*which).order_by(_ITEMS.due_at)
-        query = query.limit(wish.limit + LOOKED_AT)
-        rows = await connection.execute(query.with_for_update(skip_locked=True))
+        rows = await connection.execute(due_query(wish, state, now))
         found += [(decoded(row), row.incident_state) for row in rows]
     return sorted(found, key=lambda one: (one[0].due_at, one[0].id))
+
+
+def due_query(wish: Wish, state: str, now: float) -> Select[Any]:
+    """Return the query for what is due of one state: see `_due`."""
+    due: ColumnElement[bool] = _ITEMS.due_at <= now
+    if state == "held" and wish.by_hand:
+        due = or_(due, _ITEMS.hold == "mode")
+    query = select(*COLUMNS, _STATE_OF_INCIDENT).where(_ITEMS.queue == wish.queue, _ITEMS.state == state, due)
+    return query.order_by(_ITEMS.due_at).limit(wish.limit + LOOKED_AT).with_for_update(skip_locked=True)
 
 
 async def _begin(connection: AsyncConnection, store: Store, ids: Collection[int], holder: Holder) -> None:

@@ -78,11 +78,11 @@ def _web_config(path: Path) -> WebConfig | str:
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether an address to listen on is reached from this host alone; no name but localhost is taken to be."""
-    try:
-        host, _ = split_address(address)
-    except ValueError:
-        return False
+    """Return whether an address to listen on is reached from this host alone; of names, only localhost is taken to be.
+
+    ValueError when it is no address.
+    """
+    host, _ = split_address(address)
     if host is None or host.lower() == "localhost":
         return host is not None
     import ipaddress  # noqa: PLC0415 - most listeners are asked about no webhook
@@ -97,10 +97,13 @@ def is_loopback(address: str) -> bool:
 def webhook_mistake(listener: ListenerOptions, configuration: Any) -> str | None:
     """Return why a listener must not be begun with: whoever reaches it would find a webhook without any credential.
 
-    None where the answer is not known: when the configuration has other mistakes, or its web configuration has.
+    None where nobody can tell, because of another mistake: in the address, the web configuration, `alertmanager`.
     """
     alertmanager = getattr(configuration, "alertmanager", None)
-    if "webhook" not in listener.serve or is_loopback(listener.address) or alertmanager is None:
+    try:
+        if "webhook" not in listener.serve or alertmanager is None or is_loopback(listener.address):
+            return None
+    except ValueError:
         return None
     if listener.web_config is not None:
         from exporter.web.access import identifies  # noqa: PLC0415 - the same as above

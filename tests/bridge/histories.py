@@ -37,14 +37,14 @@ def history(draw: random.Random, fingerprint: str) -> tuple[int, list[Message]]:
     """Return how many episodes there are, and all messages in the order of their arrival."""
     messages: list[Message] = []
     episodes = draw.randrange(1, 4)
-    at = NOON + draw.uniform(0, 300)
+    at = NOON + draw.uniform(0, 60)
     for _ in range(episodes):
-        begin, end = at, at + draw.choice([70.0, 200.0, 1500.0])
+        begin, end = at, at + draw.choice([70.0, 200.0, 700.0])
         lag = draw.uniform(0, LAG)
         # The first to tell of an episode tells that it fires: an end that comes first is a story of its own.
         messages += _told(draw, fingerprint, begin, end, "one", 0.0)
         messages += _told(draw, fingerprint, begin, end, "two", lag)
-        at = end + draw.choice([50.0, 100.0, 4000.0])
+        at = end + draw.choice([50.0, 100.0, 400.0])
     return episodes, sorted(messages, key=lambda one: one.at)
 
 
@@ -57,13 +57,13 @@ def _told(
     while at < end + 10 + lag:
         start = begin + draw.choice([0.0, 0.0, SKEW])
         yield from _twice(draw, at, Alert(fingerprint, "firing", labels, {}, start), sender)
-        at += draw.choice([60.0, REPEAT])
+        at += draw.choice([100.0, REPEAT])
     over = Alert(fingerprint, "resolved", labels, {}, begin, end)
     yield from _twice(draw, end + 10 + lag, over, sender)
 
 
 def _twice(draw: random.Random, at: float, alert: Alert, sender: str) -> Iterator[Message]:
-    for _ in range(draw.choice([1, 1, 1, 2, 3])):
+    for _ in range(draw.choice([1, 1, 1, 1, 2])):
         yield Message(at, alert, sender, draw.randrange(2))
 
 
@@ -72,8 +72,8 @@ def timeline(draw: random.Random, messages: list[Message]) -> Iterator[tuple[flo
     waiting = sorted(messages, key=lambda one: one.at)
     at = 0
     while at < len(waiting):
-        until, some = waiting[at].at + draw.choice([0.0, 5.0, 20.0]), []
-        while at < len(waiting) and waiting[at].at <= until and len(some) < 400:
+        until, some = waiting[at].at + draw.choice([1.0, 40.0, 80.0]), []
+        while at < len(waiting) and waiting[at].at <= until:
             some.append(waiting[at])
             at += 1
         yield some[-1].at, _grouped(draw, some)
@@ -82,7 +82,7 @@ def timeline(draw: random.Random, messages: list[Message]) -> Iterator[tuple[flo
 def _grouped(draw: random.Random, some: list[Message]) -> list[Delivery]:
     deliveries: list[Delivery] = []
     while some:
-        size = draw.randrange(1, 20)
+        size = draw.randrange(1, 40)
         first, some = some[:size], some[size:]
         receiver, group = f"receiver-{draw.randrange(2)}", f"{{}}:{{group={first[0].group}}}"
         deliveries.append(delivery(*(one.alert for one in first), receiver=receiver, group_key=group))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import shutil
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -127,19 +129,17 @@ async def test_f05_nothing_is_lost_or_doubled_by_a_store_that_fails(store: Store
 
 def test_f17_one_incident_an_episode_however_it_is_delivered(empty: Any, tmp_path: Any) -> None:
     """2,000 histories of pairs, retries, repeats, other groups and starts 15 s apart, through commits that fail."""
-    import shutil
-
     shutil.copytree(empty.parent, tmp_path / "data")
     with asyncio.Runner() as runner:
         url = f"sqlite:///{tmp_path / 'data' / empty.name}"
         store = runner.run(Store.open(StoreOptions.from_scalar(url), FakeClock(), exclusive=False))
         made = iter(range(1_000_000))
 
-        @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), database=None)
         @given(st.integers(0, 2**32))
         def play(seed: int) -> None:
             draw = random.Random(seed)  # noqa: S311 - no secret
-            histories = [history(draw, f"f-{next(made)}") for _ in range(200)]
+            histories = [history(draw, f"f-{next(made)}") for _ in range(500)]
             runner.run(_lived(store, draw, histories))
 
         try:
@@ -191,7 +191,7 @@ async def test_f17_two_replicas_are_told_the_same_at_once(url: str, open_store: 
         assert sent == Counter(accepted=6 * 40 + 5 * 40, duplicate=6 * 40 + 5 * 40)
         assert Counter(await one.states()) == Counter(resolved=200, open=40)
         names = [f"of-{turn}-{number:02}" for turn in range(6) for number in range(40)]
-        assert await led_to(stores[0], names) == dict.fromkeys(names, [2])
+        assert await led_to(stores[0], names) == {name: [2] for name in names}
         outcomes = Counter(await one.outcomes()) + Counter(await other.outcomes())
         assert outcomes == sent
 
@@ -204,29 +204,26 @@ POISON = {
 }
 
 
-@pytest.mark.parametrize("poison", POISON)
-async def test_what_the_store_refuses_keeps_no_other_out(
-    url: str, open_store: Callable[..., Any], poison: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_what_the_store_refuses_keeps_no_other_out(url: str, open_store: Callable[..., Any]) -> None:
     """Whatever the engine makes of one delivery, all others of its group are stored, each once."""
     store = await open_store(url)
-    bad = replace(firing("bad"), **POISON[poison])  # type: ignore[arg-type]  # values of several fields
+    outcomes: Counter[str] = Counter()
     async with scene(store, terms(rule(*TWO_STEPS))) as one:
-        for _ in range(2):
-            sent = [delivery(firing(f"{number:02}")) for number in range(20)]
-            sent.insert(7, delivery(firing("07"), bad))
-            told = await asyncio.gather(*map(one.intake.take, sent), return_exceptions=True)
-            refused = [each for each in told if isinstance(each, BaseException)]
-            assert len(refused) <= 1
-            assert all(isinstance(each, StoreError) for each in refused)
-            assert all(each.__traceback__ is None or "\ud800" not in str(each) for each in refused)
-            assert isinstance(told[7], StoreError) == bool(refused)
-        names = [f"of-{number:02}" for number in range(20)]
-        assert await led_to(store, names) == dict.fromkeys(names, [2])
-        assert (await one.outcomes())["accepted"] == (20 if refused else 21)
-        if poison == "a lone surrogate":
-            assert refused
-            assert any("could not be stored" in record.message for record in caplog.records)
+        for poison, values in POISON.items():
+            bad: Any = replace(firing(poison), **values)
+            users = [f"{poison[:20]}-{number:02}" for number in range(20)]
+            for turn in range(2):
+                sent = [delivery(firing(user)) for user in users]
+                sent.insert(7, delivery(firing(users[7]), bad))
+                told = await asyncio.gather(*map(one.intake.take, sent), return_exceptions=True)
+                refused = [at for at, each in enumerate(told) if isinstance(each, StoreError)]
+                assert refused in ([7], [] if poison != "a lone surrogate" else [7])
+                taken = 22 - 2 * len(refused)
+                fresh = 0 if turn else 21 - len(refused)
+                outcomes += Counter(accepted=fresh, duplicate=taken - fresh)
+            names = [f"of-{user}" for user in users]
+            assert await led_to(store, names) == {name: [2] for name in names}
+        assert await one.outcomes() == outcomes
 
 
 async def test_one_poisoned_delivery_costs_few_transactions(store: Store) -> None:
@@ -289,9 +286,7 @@ class Gate:
         return getattr(self._store, name)
 
     def writing(self, **options: Any) -> Any:
-        from contextlib import asynccontextmanager
-
-        @asynccontextmanager
+        @contextlib.asynccontextmanager
         async def gated() -> Any:
             async with self._store.writing(**options) as connection:
                 self.reached.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import io
 import json
@@ -10,6 +11,7 @@ import os
 import pty
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -459,6 +461,24 @@ def test_process_is_a_test_unless_it_is_told_otherwise(
     assert "These are the oldest 1" in run("process", "--limit", "1").err
 
 
+def test_notifications_are_planned_by_their_entry(
+    run: Callable[..., Any], printed: Callable[..., Any], config: Path
+) -> None:
+    """Their action is that of `notify`; one whose entry is gone waits."""
+    with config.open("a", encoding="utf-8") as file:
+        file.write('notify: [{on: incident, action: {kind: command, argv: [/bin/echo, "{key}"]}}]\n')
+    for place in (0, 7):
+        stored(
+            config, {"queue": "notifications", "key": f"{place}:x", "origin": "notify", "context": {"notify": place}}
+        )
+    rows = printed("process", "--queue", "notifications")
+    assert [(row["outcome"], row["what"].partition(":")[0]) for row in rows] == [
+        ("would run", "/bin/echo 0"), ("waits", "its queue has no action"),
+    ]  # fmt: skip
+    (row,) = printed("status", "--queue", "notifications")
+    assert (row["action"], row["pending"]) == ("notify", 2)
+
+
 def test_a_real_run_does_what_is_due_whatever_the_mode_is(
     run: Callable[..., Any], printed: Callable[..., Any], config: Path
 ) -> None:
@@ -607,6 +627,19 @@ def test_what_was_added_here_is_not_added_again_by_its_own_export(
     assert [row["state"] for row in printed("list", "--all")] == ["done", "pending"]
 
 
+def test_lines_without_a_time_are_known_again_by_their_reason(
+    run: Callable[..., Any], printed: Callable[..., Any], config: Path
+) -> None:
+    """What was processed since is not enqueued again; another reason is another item."""
+    first, other = (json.dumps({"id": 1, "reason": reason}).encode() for reason in ("one", "two"))
+    assert [row["pending"] for row in printed("import", "-", stdin=first)] == [1]
+    run("mark-processed", "1")
+    run("import", "-", stdin=b'{"id": 1, "processed_at": 1700000000}')
+    assert [row["known"] for row in printed("import", "-", stdin=first)] == [1]
+    assert [row["pending"] for row in printed("import", "-", stdin=other)] == [1]
+    assert list(states(printed).values()) == ["done", "pending"]
+
+
 def test_bad_lines_are_told_with_their_number_and_the_rest_is_imported(run: Callable[..., Any], config: Path) -> None:
     file = config.parent / "users.jsonl"
     file.write_bytes(
@@ -710,6 +743,25 @@ def test_without_a_store_the_commands_say_so(
     assert (done.code, done.out) == (3, "")
     assert "there is no such file" in done.err
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE alembic_version SET version_num = '0011'", "an older Watchbridge made it: start `watchbridge serve`"),
+        ("DROP TABLE alembic_version", "it is empty: start `watchbridge serve`"),
+        ("UPDATE alembic_version SET version_num = '9999'", "newer than this program's"),
+    ],
+)
+def test_a_store_that_is_not_ours_yet_is_a_sentence(
+    run: Callable[..., Any], config: Path, change: str, said: str
+) -> None:
+    with contextlib.closing(sqlite3.connect(config.parent / "data" / "watchbridge.db")) as database:
+        database.execute(change)
+        database.commit()
+    done = run("list")
+    assert (done.code, done.out) == (2 if "newer" in said else 3, "")
+    assert said in done.err
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,73 @@ def test_without_services_there_are_their_defaults():
         assert (found.probe_modules_file, found.replica) == (None, None)
 
 
+def test_the_bridge_says_what_was_written():
+    """Alertmanager, rules, queues and who is told: each kind has its options, and its timing beside."""
+    found = config.load(FOLDER / "bridge.yml", environ={})
+    assert found.mode == "auto"
+    assert found.alertmanager.bearer_token.reveal() == found.alertmanager.basic_auth.password.reveal()
+    assert (found.alertmanager.url, found.alertmanager.timeout) == ("http://alertmanager:9093/prefix", 3.0)
+    assert [[step.action for step in one.steps] for one in found.rules] == [
+        ["restart"], ["restart"], ["enqueue"], ["enqueue"], ["enqueue", "restart"], ["none"],
+    ]  # fmt: skip
+    assert [one.continue_ for one in found.rules] == [False, False, False, True, False, False]
+    assert [one.mode for one in found.rules] == [None, "approve", None, None, None, None]
+    sync, by_hand = found.queues["user-sync"], found.queues["by-hand"]
+    assert (sync.action.kind, sync.action.options.argv[1], sync.action.beside.timeout) == ("command", "{key}", 120.0)
+    assert (sync.attempts, sync.backoff, sync.concurrency, sync.interrupted) == (3, (1.0, 60.0), 4, "retry")
+    assert (sync.rate.items, sync.rate.per, sync.verify.kind, sync.verify.beside.timeout) == (10, 60.0, "tcp", 2.0)
+    assert (by_hand.action, by_hand.attempts, by_hand.backoff, by_hand.interrupted) == (None, 5, (2.0, 4.0, 8.0), "dead")
+    assert (found.incidents.silent_after, found.incidents.late_for, found.incidents.retention) == (
+        2 * 86400.0, 0.0, 30 * 86400.0,
+    )  # fmt: skip
+    assert (found.backlog.test_mode, found.backlog.queue, found.backlog.retention) == (False, "user-sync", 7 * 86400.0)
+    assert found.backlog.log_file == FOLDER / "logs" / "backlog.log"
+    assert [(one.on, one.action.kind, one.action.beside.timeout) for one in found.notify] == [
+        ("incident", "http", 5.0), ("backlog", "command", 30.0),
+    ]  # fmt: skip
+
+
+def test_without_a_bridge_there_are_its_defaults():
+    """Nothing runs, nobody is told, incidents end after more than a day, and the command line only says."""
+    for found in (config.load(None), config.load(FOLDER / "empty.yml")):
+        assert (found.mode, found.rules, dict(found.queues), found.notify) == (None, (), {}, ())
+        assert (found.alertmanager.bearer_token, found.alertmanager.url) == (None, None)
+        assert (found.incidents.silent_after, found.incidents.late_for) == (25 * 3600.0, 300.0)
+        assert (found.backlog.test_mode, found.backlog.queue, found.backlog.log_file) == (True, None, None)
+
+
+RULES = """
+queues: {sync: {RATE}}
+rules: [{matchers: ['a="b"'], action: none, CONTINUE}, {action: enqueue, queue: sync}, {matchers: [b=c], action: none}]
+alertmanager: {bearer_token: TOKEN}
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({}, ["alertmanager.bearer_token: a secret stands in the file", "rules[2]: is never asked"]),
+        (
+            {"TOKEN": "short"},
+            ["alertmanager.bearer_token: a secret stands", "alertmanager.bearer_token: is short", "rules[2]: is never"],
+        ),
+        (
+            {"RATE": "rate: {items: 1, per: 1s}"},
+            ["alertmanager.bearer_token: a secret stands", "queues.sync: has no action", "rules[2]: is never"],
+        ),
+    ],
+)
+def test_what_has_no_effect_in_rules_and_queues_is_a_warning(words, told):
+    """A rule that is never asked, keys of a queue that nobody works off, a token that could be guessed."""
+    text = RULES
+    for word, default in {"RATE": "attempts: 2", "CONTINUE": "continue: true", "TOKEN": "0123456789abcdef0"}.items():
+        text = text.replace(word, words.get(word, default))
+    found = config.parse(text, name="f", environ={})
+    assert len(found.warnings) == len(told)
+    for sentence in told:
+        assert any(sentence in warning for warning in found.warnings), sentence
+
+
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_the_published_schema_takes_a_good_file(path):
     """An editor underlines nothing in a file that is right."""
@@ -173,7 +240,7 @@ def test_what_is_hardly_meant_is_a_warning(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    ["listen: [{address: ':1'}, {address: ':2'}]", "listen: [{address: ':0'}, {address: ':0'}]"],
+    ["listen: [{address: '127.0.0.1:1'}, {address: '127.0.0.1:2'}]", "listen: [{address: '[::1]:0'}, {address: '[::1]:0'}]"],
     ids=["other ports", "any free port"],
 )
 def test_several_listeners_are_fine(text):

@@ -37,6 +37,9 @@ def test_what_all_kinds_have_stands_once(rows):
         "services.NAME.probe.every",
         "services.NAME.probe.slow_after",
         "probe_modules.NAME.kind",
+        "queues.NAME.action.kind",
+        "queues.NAME.verify.kind",
+        "notify[].action.kind",
     ]
     assert "probe_modules.NAME (kind: …)" in rows
 

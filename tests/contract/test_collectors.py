@@ -35,6 +35,7 @@ class Nothing:
     clock = SystemClock()
     reload = Reload(successful=True, success_at=1.0)
     watch = None
+    bridge = None
 
     def options(self, collector: str) -> Mapping[str, object]:
         return {}
@@ -86,7 +87,7 @@ def test_no_family_is_declared_twice() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize(("word", "hint"), [("package", "did you mean 'packages'"), ("zebra", "known are packages")])
+@pytest.mark.parametrize(("word", "hint"), [("package", "did you mean 'packages'"), ("zebra", "known are actions")])
 def test_an_unknown_word_names_the_nearest(word: str, hint: str) -> None:
     """A typing error in a kind is a sentence."""
     with pytest.raises(UnknownKindError, match=re.escape(hint)):

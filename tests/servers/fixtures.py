@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 from servers import mariadb as mariadb_server
 from servers import postgresql as postgresql_server
+from servers.alertmanager import Alertmanager
 from servers.mariadb import MariaDB
 from servers.postgresql import PostgreSQL
 from servers.program import Watchbridge, build_wheel, install_wheel
@@ -143,3 +144,15 @@ def watchbridge(wheel: Path, tmp_path: Path) -> Iterator[Watchbridge]:
         yield program
     finally:
         program.close()
+
+
+@pytest.fixture(scope="module")
+def alertmanager() -> Iterator[Alertmanager]:
+    """Give one Alertmanager for the tests of a module."""
+    with short_folder() as folder:
+        with _needed():
+            server = Alertmanager(folder)
+        try:
+            yield server
+        finally:
+            server.kill()

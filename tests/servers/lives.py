@@ -124,7 +124,7 @@ class Lives:
 
     def look(self, windows: set[int]) -> None:
         """Let time and windows change the states."""
-        covered = {one.id for place, one in enumerate(self.services) if place in windows}
+        covered = {one.id: "planned maintenance" for place, one in enumerate(self.services) if place in windows}
         for transition in self.board.look(self.clock.time(), covered):
             self.ledger.transit(transition)
             self.timeline[transition.service.id].append((transition.at, transition.state))

@@ -100,7 +100,7 @@ def test_what_is_too_old_is_not_shown(state: Any, windowed: bool) -> None:  # no
     """After three intervals success, duration, code and expiry are gone; when it last ran stays."""
     board, key = with_one(service(full=True)), ("acme", "service-00000")
     board.note(1, reading(state, **RICH), NOON)
-    windows = {1} if windowed else set()
+    windows = {1: "planned maintenance"} if windowed else {}
     board.look(NOON + STALE, windows)
     assert shown(board, boards.DURATION) == {key: 0.25}
     board.look(NOON + STALE + 1, windows)
@@ -115,12 +115,14 @@ def test_looking_tells_each_change_once() -> None:
     for number in (1, 2, 3):
         board.add(Standing(service(number), since=NOON), NOON)
         board.note(number, reading("up"), NOON)
-    assert board.look(NOON + 1, ()) == []
-    assert [(one.service.id, one.state) for one in board.look(NOON + 2, {2})] == [(2, "maintenance")]
-    assert board.look(NOON + 3, {2}) == []
-    found = board.look(NOON + STALE + 1, ())
+    assert board.look(NOON + 1, {}) == []
+    assert [(one.service.id, one.state) for one in board.look(NOON + 2, {2: "planned maintenance"})] == [
+        (2, "maintenance")
+    ]
+    assert board.look(NOON + 3, {2: "planned maintenance"}) == []
+    found = board.look(NOON + STALE + 1, {})
     assert [(one.service.id, one.state) for one in found] == [(1, "unknown"), (2, "unknown"), (3, "unknown")]
-    assert board.look(NOON + STALE + 2, ()) == []
+    assert board.look(NOON + STALE + 2, {}) == []
 
 
 def test_who_is_removed_leaves_nothing_and_is_noted_no_more() -> None:
@@ -212,7 +214,7 @@ class AsAfresh(RuleBasedStateMachine):
     def look(self, passed: float, windows: set[int]) -> None:
         self.now += passed
         self.windows = windows
-        self.board.look(self.now, windows)
+        self.board.look(self.now, dict.fromkeys(windows, "planned maintenance"))
 
     @invariant()
     def equals_one_made_afresh(self) -> None:

@@ -51,14 +51,14 @@ def test_a_reading_is_shown_until_three_intervals_are_over() -> None:
     one = standing()
     one.note(reading("up"), NOON)
     assert one.fresh(NOON + STALE)
-    assert not one.due(NOON + STALE, in_window=False)
+    assert not one.due(NOON + STALE, window=None)
     assert not one.fresh(NOON + STALE + 0.001)
-    assert one.due(NOON + STALE + 0.001, in_window=False)
-    transition = one.look(NOON + STALE + 0.001, in_window=False)
+    assert one.due(NOON + STALE + 0.001, window=None)
+    transition = one.look(NOON + STALE + 0.001, window=None)
     assert transition is not None
     assert transition.state == "unknown"
     assert "more than three intervals old" in transition.reason
-    assert not one.due(NOON + 1000, in_window=False)
+    assert not one.due(NOON + 1000, window=None)
     assert one.ran_at == NOON, "when it last ran is known all the same"
 
 
@@ -67,21 +67,21 @@ def test_an_old_reading_is_noticed_in_whatever_state(state: State) -> None:
     """Also where the state does not change by it: what is shown of the reading must go."""
     one = standing()
     one.note(reading(state), NOON)
-    one.look(NOON, in_window=state == "up")
+    one.look(NOON, window="planned maintenance" if state == "up" else None)
     assert one.state == ("maintenance" if state == "up" else "unknown")
-    assert one.due(NOON + STALE + 1, in_window=state == "up")
-    assert one.look(NOON + STALE + 1, in_window=state == "up") is None
-    assert not one.due(NOON + STALE + 2, in_window=state == "up")
+    assert one.due(NOON + STALE + 1, window="planned maintenance" if state == "up" else None)
+    assert one.look(NOON + STALE + 1, window="planned maintenance" if state == "up" else None) is None
+    assert not one.due(NOON + STALE + 2, window="planned maintenance" if state == "up" else None)
 
 
 def test_a_window_hides_the_state_and_gives_it_back() -> None:
     one = standing()
     one.note(reading("up"), NOON)
-    begun = one.look(NOON + 10, in_window=True)
+    begun = one.look(NOON + 10, window="planned maintenance")
     assert begun is not None
     assert (begun.state, begun.reason, begun.at) == ("maintenance", "planned maintenance", NOON + 10)
     assert one.note(reading("down"), NOON + 60) is None
-    ended = one.look(NOON + 90, in_window=False)
+    ended = one.look(NOON + 90, window=None)
     assert ended is not None
     assert (ended.state, ended.reason, ended.at) == ("down", "it is down", NOON + 90)
 
@@ -89,16 +89,16 @@ def test_a_window_hides_the_state_and_gives_it_back() -> None:
 def test_after_a_long_window_an_old_reading_says_nothing() -> None:
     one = standing()
     one.note(reading("up"), NOON)
-    one.look(NOON + 1, in_window=True)
-    ended = one.look(NOON + 1000, in_window=False)
+    one.look(NOON + 1, window="planned maintenance")
+    ended = one.look(NOON + 1000, window=None)
     assert ended is not None
     assert ended.state == "unknown"
 
 
 def test_what_cannot_be_probed_says_why() -> None:
     one = standing(service(problem="the key is missing"))
-    one.look(NOON + 5, in_window=True)
-    found = one.look(NOON + 10, in_window=False)
+    one.look(NOON + 5, window="planned maintenance")
+    found = one.look(NOON + 10, window=None)
     assert found is not None
     assert (found.state, found.reason) == ("unknown", "the key is missing")
 
@@ -145,7 +145,8 @@ def test_transitions_are_ordered_and_tell_all_there_is_to_tell(found: list[tuple
             transition = one.note(reading(word), now)
         else:
             windowed = {"window": True, "no window": False}.get(word, windowed)
-            transition = one.look(now, in_window=windowed) if one.due(now, in_window=windowed) else None
+            window = "planned maintenance" if windowed else None
+            transition = one.look(now, window=window) if one.due(now, window=window) else None
         if transition is not None:
             assert transition.state != state
             assert transition.at >= since

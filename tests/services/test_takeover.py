@@ -83,7 +83,7 @@ async def test_a_reading_goes_on_only_while_it_says_something(
     assert standing.since == now
     (opened,) = await service_states.open_ones(store, [one.id])
     assert opened.state == state
-    assert not standing.due(now, in_window=False)
+    assert not standing.due(now, window=None)
 
 
 async def test_a_new_service_begins_unknown_and_with_nothing(url: str, open_store: Callable[..., Any]) -> None:
@@ -127,9 +127,9 @@ async def test_a_start_in_a_window_finds_nothing_down(url: str, open_store: Call
     store = await open_store(url)
     (one,) = await registered(store, 1)
     await left(store, one, heartbeat=NOON + 60, last=StoredReading(one.id, "down", NOON + 55, 500))
-    (standing,) = await taken_over(store, [one], Taker("new", NOON + 70, in_window={one.id}))
-    assert (standing.state, standing.in_window) == ("maintenance", True)
-    assert not standing.due(NOON + 71, in_window=True)
+    (standing,) = await taken_over(store, [one], Taker("new", NOON + 70, in_window={one.id: "planned maintenance"}))
+    assert (standing.state, standing.window) == ("maintenance", "planned maintenance")
+    assert not standing.due(NOON + 71, window="planned maintenance")
     found = await service_states.since(store, [one.id], 0.0)
     assert [stretch.state for stretch in found] == ["up", "unknown", "maintenance"]
 
