@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import shlex
 import shutil
@@ -23,7 +22,8 @@ Watchbridge watches an example package database and four services that come and 
   see the services:    curl -s {url}/metrics | grep '^watchbridge_service_state.* 1$'
   see the packages:    curl -s {url}/metrics | grep '^watchbridge_packages'
   report them:         {setting} {program} packages --detailed
-  ask how it is:       curl -s {url}/health
+  see the alerts:      {program} incidents --config {path}
+  what they led to:    {program} backlog status --config {path}
 Ctrl-C ends it and leaves nothing behind.
 """
 
@@ -64,7 +64,7 @@ def _checked(_: click.Context, __: click.Parameter, address: str) -> str:
     help="Only write the example package database (SQLite) to this new file, and serve nothing.",
 )
 def command(address: str, level: str, path: Path | None) -> None:
-    """Serve example data: packages that move through their statuses, and services that go up, degraded and down."""
+    """Serve example data: packages on their way, services that go up and down, and the alerts that this gives."""
     if path is not None:
         _write(path)
         return
@@ -94,26 +94,32 @@ async def _demo(folder: Path, address: str, level: str) -> None:
     from exporter.app import Application
 
     path = folder / "packages.db"
-    packages, services = example.Packages(path), example.Services()
+    packages, services, alerts = example.Packages(path), example.Services(), example.Alerts()
     await asyncio.to_thread(packages.make)
     await services.start()
     # JSON is YAML, and quotes whatever it holds.
-    text = json.dumps(_configuration(folder, path, address, level) | services.configuration())
+    parts = services.configuration() | alerts.configuration(folder)
+    text = json.dumps(_configuration(folder, path, address, level) | parts)
+    written = folder / "watchbridge.yml"
+    written.write_text(text, encoding="utf-8")
+    moving: set[asyncio.Task[None]] = set()
 
     def started(urls: tuple[str, ...]) -> None:
         url = _openable(urls[0])
-        click.echo(WELCOME.format(url=url, setting=_setting(path), program=_program()), nl=False)
+        quoted = shlex.quote(written.as_posix())
+        click.echo(WELCOME.format(url=url, setting=_setting(path), program=_program(), path=quoted), nl=False)
+        moving.add(asyncio.create_task(alerts.keep_sending(url)))
 
     application = Application(
         lambda: config.parse(text, name="the demo's configuration"), started=started, reloads=False
     )
-    moving = asyncio.gather(packages.keep_moving(), services.keep_changing())
+    moving |= {asyncio.create_task(packages.keep_moving()), asyncio.create_task(services.keep_changing())}
     try:
         await application.run()
     finally:
-        moving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await moving
+        for task in moving:
+            task.cancel()
+        await asyncio.gather(*moving, return_exceptions=True)
         await services.close()
 
 

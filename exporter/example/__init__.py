@@ -1,6 +1,7 @@
-"""Example data for the demo: a package database and a few services in which something always happens."""
+"""Example data for the demo: a package database, services in which something always happens, and their alerts."""
 
+from exporter.example.alerts import Alerts
 from exporter.example.packages import EVERY, Packages
 from exporter.example.services import Services
 
-__all__ = ["EVERY", "Packages", "Services"]
+__all__ = ["EVERY", "Alerts", "Packages", "Services"]

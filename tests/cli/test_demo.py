@@ -90,12 +90,17 @@ def test_what_it_prints_can_be_typed(tmp_path: Path, address: str) -> None:
             ("see the services", "watchbridge_service_state{"),
             ("see the packages", "watchbridge_packages{"),
             ("report them", "TOTAL"),
-            ("ask how it is", '"healthy"'),
+            ("see the alerts", "UserSyncFailed"),
+            ("what they led to", "user-sync"),
         ):
             line = re.search(rf"{title}: +(.*)", said)
             assert line is not None
             typed = line[1].replace(f"{shlex.quote(sys.argv[0])} ", "")
-            typed = re.sub(r"(/\S*__main__\.py|watchbridge) packages", f"{sys.executable} -m exporter packages", typed)
+            typed = re.sub(
+                r"(/\S*__main__\.py|watchbridge) (packages|incidents|backlog)",
+                rf"{sys.executable} -m exporter \2",
+                typed,
+            )
             ended = time.monotonic() + 20  # the services are there a moment after the URL
             while True:
                 done = subprocess.run(["sh", "-c", typed], capture_output=True, text=True, timeout=60, check=False)
