@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 # The tests wait more than they work: more processes than processors.
-WORKERS ?= 4
+WORKERS ?= 3
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help run test lint docs docs-check check bench clean
@@ -17,7 +17,8 @@ run: $(VENV)/.installed ## install and start the demo
 # A part that is named runs in one process, where a debugger works.
 test: $(VENV)/.test ## install the servers of the tests and run all tests, or TESTS=…
 	tests/install-servers
-	$(BIN)/python -m pytest $(or $(TESTS),--numprocesses $(WORKERS) --dist worksteal)
+	$(BIN)/python -m pytest $(or $(TESTS),--numprocesses $(WORKERS) --dist worksteal -m 'not alone')
+	$(if $(TESTS),,$(BIN)/python -m pytest -m alone)
 
 lint: $(VENV)/.lint ## style, types, imports, Dockerfile, shell scripts
 	$(BIN)/ruff check .

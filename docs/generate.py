@@ -47,7 +47,8 @@ def commands() -> str:
         context = click.Context(found, info_name=word, parent=root, terminal_width=100, max_content_width=100)
         parts.append(_help(context))
         if isinstance(found, click.Group):
-            for name, sub in found.commands.items():
+            # A hidden one is another spelling of one that is shown.
+            for name, sub in ((name, sub) for name, sub in found.commands.items() if not sub.hidden):
                 parts.append(_help(click.Context(sub, info_name=name, parent=context, terminal_width=100)))
     return "".join(parts)
 

@@ -77,7 +77,12 @@ class Application:
 
     def stop(self) -> None:
         """Ask the program to end; a second time: at once."""
-        (self._hurry if self._stopping.is_set() else self._stopping).set()
+        if not self._stopping.is_set():
+            self._stopping.set()
+            return
+        self._hurry.set()
+        if self._running is not None:
+            self._running.hurry()
 
     async def _start(self, configuration: Configuration, stack: contextlib.AsyncExitStack) -> Running:
         self._listen_to_signals({"SIGTERM": self.stop, "SIGINT": self.stop})

@@ -7,14 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from exporter.errors import ProcessNotStartedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 OUTPUT_LIMIT = 64 * 1024
 """Bytes of output that are kept; the rest is read and dropped, so that the process never blocks on a full pipe."""
@@ -49,7 +51,7 @@ def clean_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
-async def run(
+async def run(  # noqa: PLR0913 -- what a process is started with; all but the first by name
     argv: Sequence[str],
     *,
     stdin: bytes = b"",
@@ -57,16 +59,20 @@ async def run(
     environment: Mapping[str, str] | None = None,
     output_limit: int = OUTPUT_LIMIT,
     errors_apart: bool = False,
+    dies_with_us: bool = False,
 ) -> Finished:
     """Run a program to its end, or to the deadline (seconds): then it and all that it started are killed.
 
     `output_limit` holds for standard error on its own where it is asked for apart.
 
+    With `dies_with_us` the kernel kills the program when this process is killed, where it can (Linux): a deed that
+    nobody watches any more must not overlap with the next one. What it has started in turn is not reached by that.
+
     What the program leaves running after a normal end lives on (`mail` delivers in the background). Cancelling this
     call kills the group too. Raises ProcessNotStartedError when there is no such program, or it may not be run.
     """
     watched = _Watched(output_limit, errors_apart=errors_apart)
-    transport = await _start(argv, clean_environment() if environment is None else environment, watched)
+    transport = await _start(argv, clean_environment() if environment is None else environment, watched, dies_with_us)
     timed_out = False
     try:
         _feed(transport, stdin)
@@ -110,11 +116,18 @@ class _Watched(asyncio.SubprocessProtocol):
         self.exited.set()
 
 
-async def _start(argv: Sequence[str], environment: Mapping[str, str], watched: _Watched) -> asyncio.SubprocessTransport:
+async def _start(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    watched: _Watched,
+    dies_with_us: bool,  # noqa: FBT001 -- as in `run`
+) -> asyncio.SubprocessTransport:
     """Start in a session of its own, so that one signal reaches all that it starts; in no directory of ours."""
     settings: dict[str, Any] = {}
     if sys.platform != "win32":
         settings = {"start_new_session": True, "umask": 0o077, "cwd": "/"}
+    if dies_with_us and (bind := _binding()) is not None:
+        settings["preexec_fn"] = bind
     try:
         transport, _ = await asyncio.get_running_loop().subprocess_exec(
             lambda: watched,
@@ -129,6 +142,38 @@ async def _start(argv: Sequence[str], environment: Mapping[str, str], watched: _
         reason = getattr(error, "strerror", None) or str(error)
         raise ProcessNotStartedError(program=argv[0], reason=reason) from error
     return transport
+
+
+@cache
+def _binding() -> Callable[[], None] | None:
+    """Return what a child calls before it becomes the program, so that it dies with us; None where nothing does that.
+
+    It calls one function of the C library and nothing else of Python: that is what may be done between fork and exec
+    while other threads run.
+    """
+    if sys.platform != "linux":
+        return None
+    import ctypes  # noqa: PLC0415 - only actions need it
+
+    try:
+        prctl = ctypes.PyDLL(None).prctl
+    except (OSError, AttributeError):  # a C library without it
+        return None
+    us = os.getpid()
+    # Python 3.12 and later warn of any fork beside threads.
+    warnings.filterwarnings("ignore", r"This process \(pid=\d+\) is multi-threaded", DeprecationWarning)
+
+    def bind() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != us:
+            os._exit(_ORPHANED)  # we were killed before the kernel knew
+
+    return bind
+
+
+_PR_SET_PDEATHSIG: Final = 1
+"""prctl(2): the signal that a process gets when the thread that started it ends."""
+_ORPHANED: Final = 137
 
 
 def _feed(transport: asyncio.SubprocessTransport, data: bytes) -> None:

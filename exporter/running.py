@@ -244,6 +244,10 @@ class Running:
         self._demand = self._adopted(fresh)
         self._retiring = asyncio.create_task(_retire(old_scrape, old, fresh, self._retiring))
 
+    def hurry(self) -> None:
+        """Give actions that run no more grace."""
+        self.bridge.hurry()
+
     async def recall(self) -> None:
         """Take up when each source was last read, before this process was started."""
         self._scrape.recall(await recall(self._store))

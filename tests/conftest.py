@@ -44,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "servers: starts a database, Prometheus or the installed program (set by itself)"
     )
+    config.addinivalue_line("markers", "alone: compares times; runs when no other test does")
     if threading.current_thread() is threading.main_thread():
         # A worker is told by its group and by the process that reports; what comes second must not cut the end short.
         once = (signal.SIGTERM, signal.SIGINT) if hasattr(config, "workerinput") else (signal.SIGTERM,)

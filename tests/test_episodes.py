@@ -134,6 +134,10 @@ LIVES = {
             ("accepted", "resolved", False),
         ],
     ),
+    "nor where an earlier start was heard of after a later one": (
+        [(0, firing(200)), (1, firing(100)), (2, ended(150, 100))],
+        [("accepted", "open", True), ("duplicate", "open", False), ("late", "open", False)],
+    ),
     "a later end of what has ended makes a firing before it late": (
         [(0, firing(100)), (60, ended(150)), (61, ended(300)), (62, firing(250)), (63, firing(301))],
         [

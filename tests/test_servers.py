@@ -266,7 +266,7 @@ def test_an_interrupted_run_leaves_no_server_behind(number: int, tmp_path: Path)
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as run:
-        pid = int(until(lambda: pid_file.exists() and pid_file.read_text(), 30, "the server's start"))
+        pid = int(until(lambda: pid_file.exists() and pid_file.read_text(), 120, "the server's start"))
         os.kill(pid, 0)
         run.send_signal(number)
         run.communicate(timeout=30)

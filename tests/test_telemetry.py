@@ -56,6 +56,7 @@ async def test_both_forms_hold_every_series(telemetry: Telemetry, count: int, *,
         }
 
 
+@pytest.mark.alone
 async def test_a_hundred_thousand_series_do_not_hold_the_loop(telemetry: Telemetry) -> None:
     """While they are rendered and compressed, everything else goes on."""
     samples: Samples = {MANY: {(str(n), "configured"): float(n) for n in range(100_000)}}

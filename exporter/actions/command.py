@@ -128,6 +128,7 @@ async def act(options: Options, item: Item, parts: ActionParts, timeout: float) 
             argv,
             stdin=handover.encoded(handover.document(item)) + b"\n",
             timeout=timeout,
+            dies_with_us=True,
             environment=processes.clean_environment() | dict(options.environment),
             output_limit=_READ,
         )

@@ -15,7 +15,7 @@ from exporter.store import audit, backlog, counters, incidents
 from exporter.store.incidents import Incident
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -53,7 +53,13 @@ class Record:
     deliveries: int = 0
     followed: bool = False
     decisions: tuple[Decision, ...] | None = None
-    whole: Incident | None = None
+    made: Incident | None = None
+
+    @property
+    def id(self) -> int:
+        """The number that it is stored under; 0 before it is."""
+        known = self.found or self.made
+        return 0 if known is None else known.id
 
     @property
     def opened(self) -> bool:
@@ -115,15 +121,16 @@ def is_refused(decisions: Sequence[Decision]) -> bool:
 
 async def written(connection: AsyncConnection, batch: Batch) -> tuple[list[Decided], Increments]:
     """Write what a batch changes, in the caller's transaction; return what was decided, and what it counts."""
-    ids = await _stored(connection, batch)
+    await _stored(connection, batch)
     digest = batch.terms.rulebook.digest
     decided = [
-        Decided(await _whole(connection, record, ids[index], digest), record.decisions, opened=record.opened)
-        for index, record in enumerate(batch.records)
+        Decided(record.made or incident_of(record, digest), record.decisions, opened=record.opened)
+        for record in batch.records
         if record.decisions is not None
     ]
-    tally = await _led_to(connection, batch.terms, decided, batch.now)
-    over = [(record, ids[index]) for index, record in enumerate(batch.records) if record.closed]
+    made = {record.made.id for record in batch.records if record.made is not None}
+    tally = await _led_to(connection, batch.terms, decided, batch.now, made)
+    over = [(record, record.id) for record in batch.records if record.closed]
     tally += await _ended(connection, batch.terms, over, batch.now)
     late = sum(1 for record in batch.records if record.found is None and record.episode.state == "late")
     if late:
@@ -131,11 +138,13 @@ async def written(connection: AsyncConnection, batch: Batch) -> tuple[list[Decid
     return decided, tally
 
 
-async def _led_to(connection: AsyncConnection, terms: Terms, decided: Sequence[Decided], now: float) -> Increments:
-    """Write the items that decisions lead to, who is told, and the audit of both."""
+async def _led_to(
+    connection: AsyncConnection, terms: Terms, decided: Sequence[Decided], now: float, made: Collection[int] = ()
+) -> Increments:
+    """Write the items that decisions lead to, who is told, and the audit of both; `made` are incidents just made."""
     fresh = [item for one in decided for item in items(one, terms.notices, now)]
     if fresh:
-        await backlog.enqueued(connection, fresh, now)
+        await backlog.enqueued(connection, fresh, now, made)
     if decided:
         await audit.added(connection, [audited(one, now) for one in decided])
     return tallied(decided)
@@ -188,27 +197,24 @@ def _actor(record: Record) -> str:
     return "watchbridge" if record.episode.state == "silent" else "alertmanager"
 
 
-async def _stored(connection: AsyncConnection, batch: Batch) -> list[int]:
-    """Write the incidents themselves; return their ids in the order of the records."""
-    digest = batch.terms.rulebook.digest
-    ids = [0 if record.found is None else record.found.id for record in batch.records]
+async def _stored(connection: AsyncConnection, batch: Batch) -> None:
+    """Write the incidents themselves; those that are new have their ids then."""
     behind = [record.found.id for record in batch.records if record.found is not None and record.followed]
     if behind:
         await incidents.beheaded(connection, behind)
+    digest = batch.terms.rulebook.digest
     fresh: list[Incident] = []
-    for index, record in enumerate(batch.records):
+    for record in batch.records:
         if record.found is not None:
             continue
+        record.made = incident_of(record, digest)
         if record.followed:
-            ids[index] = await incidents.passed_by(connection, incident_of(record, digest))
+            await incidents.passed_by(connection, record.made)
         else:
-            fresh.append(incident_of(record, digest))
-    numbers = await incidents.opened(connection, fresh) if fresh else {}
-    for index, record in enumerate(batch.records):
-        if record.found is None and not record.followed:
-            ids[index] = numbers[record.fingerprint]
+            fresh.append(record.made)
+    if fresh:
+        await incidents.opened(connection, fresh)
     await _updated(connection, batch, digest)
-    return ids
 
 
 async def _updated(connection: AsyncConnection, batch: Batch, digest: str) -> None:
@@ -235,7 +241,7 @@ def _only_seen(before: Episode, after: Episode) -> bool:
 
 
 def incident_of(record: Record, digest: str) -> Incident:
-    """Return the incident of a record that is new."""
+    """Return the incident of a record as its last alert describes it."""
     alert: Any = record.alert
     rules = "" if record.decisions is None else digest
     return Incident(
@@ -247,14 +253,8 @@ def incident_of(record: Record, digest: str) -> Incident:
         alert.generator_url,
         max(1, record.deliveries),
         rules,
+        record.id,
     )
-
-
-async def _whole(connection: AsyncConnection, record: Record, number: int, digest: str) -> Incident:
-    if record.alert is None:
-        (found,) = await incidents.of_ids(connection, [number])
-        return found
-    return incidents.numbered(incident_of(record, digest), number)
 
 
 async def passed(connection: AsyncConnection, terms: Terms, now: float) -> tuple[list[Decided], Increments]:

@@ -94,6 +94,10 @@ class Bridge:
         """Return since when the oldest pending item of each queue is due."""
         return await backlog.oldest_pending(self._store)
 
+    def hurry(self) -> None:
+        """Give actions that run no more grace, now or at the end."""
+        self.worker.hurry()
+
     async def close(self, grace: float) -> None:
         """Store what waits, let actions that run end within `grace` seconds, and give back what is left."""
         await self.intake.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import weakref
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # The server ends a late statement by itself and keeps the connection; only a server that does not answer is cut off.
 GRACE: Final = 0.25
 CLOSE_TIMEOUT: Final = 1.0
+# SQLite forgets an interruption that comes before the statement has begun in its thread: it is told again.
+ABORTS: Final = 20
 COMPILED_LIMIT: Final = 100
 
 T = TypeVar("T")
@@ -151,8 +154,7 @@ class Database:
             raise translated(error, self.name, self.url, self.options, table) from None
 
     async def _attempt(self, work: Callable[[AsyncConnection, Any], Awaitable[T]]) -> T:
-        connection = await self._engine.connect()
-        raw = (await connection.get_raw_connection()).driver_connection
+        connection, raw = await self._connected()
         # In a task of its own: a cancelled read must first be cut off at its socket and only then unwind, since the
         # drivers' own unwinding waits for the very answer that does not come.
         task = asyncio.ensure_future(work(connection, raw))
@@ -171,6 +173,30 @@ class Database:
             await connection.close()
         return task.result()
 
+    async def _connected(self) -> tuple[AsyncConnection, Any]:
+        """Return a connection of the pool, and the driver's own."""
+        if self.dialect != "sqlite":
+            return await self._taken()
+        # A cancellation that meets SQLite's thread while it opens the file would lose what that opens.
+        opening = asyncio.ensure_future(self._taken())
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(self._give_back)
+            raise
+
+    async def _taken(self) -> tuple[AsyncConnection, Any]:
+        connection = await self._engine.connect()
+        return connection, (await connection.get_raw_connection()).driver_connection
+
+    def _give_back(self, opening: asyncio.Future[tuple[AsyncConnection, Any]]) -> None:
+        """Give a connection back that came when nobody wanted it any more."""
+        if opening.cancelled() or opening.exception() is not None:
+            return
+        returning = asyncio.ensure_future(opening.result()[0].close())
+        self._cleaning.add(returning)
+        returning.add_done_callback(self._cleaning.discard)
+
     async def _shielded(self, cleaning: Coroutine[Any, Any, None]) -> None:
         """Let it end even if we are cancelled once more: a connection that stays taken is lost to the pool."""
         task = asyncio.create_task(cleaning)
@@ -180,8 +206,12 @@ class Database:
 
     async def _cut_off(self, connection: AsyncConnection, raw: Any, task: asyncio.Future[Any]) -> None:
         """End a statement that is late or no longer wanted, whatever the server does."""
-        drivers.abort(raw)
-        done, _ = await asyncio.wait({task}, timeout=CLOSE_TIMEOUT)
+        done: set[asyncio.Future[Any]] = set()
+        for _ in range(ABORTS):
+            drivers.abort(raw)
+            done, _ = await asyncio.wait({task}, timeout=CLOSE_TIMEOUT / ABORTS)
+            if done:
+                break
         if not done:
             task.cancel()
             await self._replace_engine()
@@ -212,4 +242,9 @@ class Database:
             for opened in tuple(self._opened):
                 drivers.abort(opened)
             await asyncio.wait({disposing}, timeout=CLOSE_TIMEOUT)
+        # What is being cut off must be over before the loop ends: half-way, SQLite's thread would go on for ever.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * CLOSE_TIMEOUT):
+                while self._cleaning:
+                    await asyncio.wait(self._cleaning)
         self._resolver.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, tuple_, update
 
+from exporter.store import backlog_arrays
 from exporter.store.bridge_tables import action_runs
 from exporter.store.bulk import ROWS, pieces, storable, written
 from exporter.store.columns import REASON_LENGTH
@@ -28,15 +29,16 @@ OUTCOMES: Final[tuple[RunOutcome, ...]] = ("done", "retry", "give_up", "unverifi
 
 _RUNS: Final = action_runs.c
 _INSERT: Final = insert(action_runs)
+_BOUND: Final = {name: f"new_{name}" for name in ("item_id", "fence", "ended_at", "outcome", "detail", "output")}
+"""What a statement calls the values of columns, whose own names it keeps for itself."""
 _END: Final = (
     update(action_runs)
-    .where(_RUNS.item_id == bindparam("item"), _RUNS.fence == bindparam("token"), _RUNS.outcome.is_(None))
-    .values(
-        ended_at=bindparam("at", type_=_RUNS.ended_at.type),
-        outcome=bindparam("how", type_=_RUNS.outcome.type),
-        detail=bindparam("said", type_=_RUNS.detail.type),
-        output=bindparam("printed", type_=_RUNS.output.type),
+    .where(
+        _RUNS.item_id == bindparam(_BOUND["item_id"]),
+        _RUNS.fence == bindparam(_BOUND["fence"]),
+        _RUNS.outcome.is_(None),
     )
+    .values({name: bindparam(_BOUND[name], type_=_RUNS[name].type) for name in tuple(_BOUND)[2:]})
 )
 
 
@@ -86,24 +88,33 @@ class Interrupted(NamedTuple):
 async def begun(connection: AsyncConnection, runs: Sequence[ActionRun]) -> None:
     """Store runs that begin, in the caller's transaction."""
     for piece in pieces(runs, ROWS):
-        await written(connection, _INSERT, [_row(run) for run in piece])
+        rows = [_row(run) for run in piece]
+        if connection.dialect.name == "postgresql":
+            await backlog_arrays.inserted(connection, action_runs, rows)
+        else:
+            await written(connection, _INSERT, rows)
 
 
 async def ended(connection: AsyncConnection, runs: Collection[Ended]) -> None:
     """Store how runs ended, in the caller's transaction; one that has ended already stays as it is."""
     rows = [
         {
-            "item": run.item_id,
-            "token": run.fence,
-            "at": run.at,
-            "how": run.outcome,
-            "said": storable(run.detail, REASON_LENGTH),
-            "printed": _bounded(run.output) or None,
+            "item_id": run.item_id,
+            "fence": run.fence,
+            "ended_at": run.at,
+            "outcome": run.outcome,
+            "detail": storable(run.detail, REASON_LENGTH),
+            "output": _bounded(run.output) or None,
         }
         for run in sorted(runs)
     ]
     for piece in pieces(rows, ROWS):
-        await written(connection, _END, piece)
+        if connection.dialect.name == "postgresql":
+            await backlog_arrays.changed(
+                connection, action_runs, ("item_id", "fence"), piece, "action_runs.outcome IS NULL"
+            )
+        else:
+            await written(connection, _END, [{_BOUND[name]: value for name, value in row.items()} for row in piece])
 
 
 async def interrupted(connection: AsyncConnection, items: Collection[int], at: float, why: str) -> list[Interrupted]:

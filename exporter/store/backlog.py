@@ -11,7 +11,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from exporter.errors import StoreError
-from exporter.store import audit
+from exporter.store import audit, backlog_arrays
 from exporter.store.audit import Entry
 from exporter.store.backlog_by_hand import approve, clear, mark_processed, retry
 from exporter.store.backlog_rows import COLUMNS, UNFINISHED, BacklogItem, NewItem, decoded, encoded
@@ -37,12 +37,14 @@ _INSERT: Final = insert(backlog_items)
 _ITEMS: Final = backlog_items.c
 
 
-async def enqueued(connection: AsyncConnection, items: Sequence[NewItem], now: float) -> int:
+async def enqueued(connection: AsyncConnection, items: Sequence[NewItem], now: float, new: Collection[int] = ()) -> int:
     """Store items in the caller's transaction; return how many are new.
 
-    One incident has one item for each step of a rule: one that is there already is left as it is.
+    One incident has one item for each step of a rule: one that is there already is left as it is. `new` are incidents
+    that this transaction has made, so that there can be none.
     """
-    known = await _known(connection, sorted({one.incident_id for one in items if one.incident_id is not None}))
+    numbers = {one.incident_id for one in items if one.incident_id is not None}.difference(new)
+    known = await _known(connection, sorted(numbers))
     rows = []
     for item in items:
         if item.incident_id is not None and item.rule is not None and item.step is not None:
@@ -51,7 +53,10 @@ async def enqueued(connection: AsyncConnection, items: Sequence[NewItem], now: f
             known.add(identity)
         rows.append(encoded(item, now))
     for piece in pieces(rows, ROWS):
-        await written(connection, _INSERT, piece)
+        if connection.dialect.name == "postgresql":
+            await backlog_arrays.inserted(connection, backlog_items, piece)
+        else:
+            await written(connection, _INSERT, piece)
     return len(rows)
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, not_, null, or_, select, update
 
-from exporter.store import action_runs, backlog_clock
+from exporter.store import action_runs, backlog_arrays, backlog_clock
 from exporter.store.action_runs import ActionRun, Interrupted
 from exporter.store.backlog_leases import Begin, Claimed, Finish, Held, Holder, KeepBack, Wish
-from exporter.store.backlog_rows import COLUMNS, ENDED, BacklogItem, decoded
+from exporter.store.backlog_rows import COLUMNS, ENDED, BacklogItem, as_claimed, decoded
 from exporter.store.bridge_tables import backlog_items, incidents
 from exporter.store.bulk import ROWS, pieces, storable, written
 from exporter.store.columns import REASON_LENGTH
@@ -43,20 +43,15 @@ _STATE_OF_INCIDENT: Final = (
     select(incidents.c.state).where(incidents.c.id == _ITEMS.incident_id).scalar_subquery().label("incident_state")
 )
 _NO_LEASE: Final[dict[str, Any]] = {"lease_owner": None, "lease_until": None}
+_AT_END: Final[dict[str, Any]] = {"hold": None} | _NO_LEASE
+_BOUND: Final = {name: f"new_{name}" for name in ("id", "state", "explanation", "due_at", "finished_at", "active_key")}
+"""What a statement calls the values of columns, whose own names it keeps for itself."""
 _FINISH: Final = (
     update(backlog_items)
-    .where(_ITEMS.id == bindparam("number"))
+    .where(_ITEMS.id == bindparam(_BOUND["id"]))
     .values(
-        {
-            "state": bindparam("becomes", type_=_ITEMS.state.type),
-            "hold": null(),
-            "explanation": bindparam("said", type_=_ITEMS.explanation.type),
-            "due_at": bindparam("due", type_=_ITEMS.due_at.type),
-            "finished_at": bindparam("at", type_=_ITEMS.finished_at.type),
-            "active_key": bindparam("active", type_=_ITEMS.active_key.type),
-            "lease_owner": null(),
-            "lease_until": null(),
-        }
+        {name: bindparam(_BOUND[name], type_=_ITEMS[name].type) for name in tuple(_BOUND)[1:]}
+        | dict.fromkeys(_AT_END, null())
     )
 )
 
@@ -74,39 +69,53 @@ async def claimed(
     """
     now = store.clock.time()
     found = Claimed()
-    runs: list[ActionRun] = []
-    for item, incident in await _due(connection, wish, now if wish.due_by is None else wish.due_by):
-        decision = decide(item, incident)
-        if isinstance(decision, KeepBack):
-            found.held.append(Held(item, decision))
-            continue
-        begun = replace(
-            item,
-            state="running",
-            hold=None,
-            explanation=None,
-            attempts=item.attempts + 1,
-            fence=item.fence + 1,
-            lease_owner=holder.owner,
-        )
-        found.begun.append(begun)
-        runs.append(ActionRun(item.id, begun.attempts, begun.fence, holder.replica, decision.kind, decision.plan, now))
-        if len(found.begun) == wish.limit:
-            break
-    await _begin(connection, store, [item.id for item in found.begun], holder)
-    await action_runs.begun(connection, runs)
-    await _keep_back(connection, found.held, now)
+    await backlog_arrays.planned_anew(connection)
+    for more in (0, LOOKED_AT):
+        left = wish.limit - len(found.begun)
+        if more and not (found.held and left):
+            break  # nothing was held, or there is no place: what comes after it need not be looked at
+        begun, held, runs = _decided(await _due(connection, wish, left + more, now), holder, left, decide, now)
+        await _begin(connection, store, [item.id for item in begun], holder)
+        await action_runs.begun(connection, runs)
+        await _keep_back(connection, held, now)
+        found.begun.extend(begun)
+        found.held.extend(held)
     return found
 
 
-async def _due(connection: AsyncConnection, wish: Wish, now: float) -> list[tuple[BacklogItem, str | None]]:
+def _decided(
+    rows: Sequence[tuple[BacklogItem, str | None]],
+    holder: Holder,
+    limit: int,
+    decide: Callable[[BacklogItem, str | None], Begin | KeepBack],
+    now: float,
+) -> tuple[list[BacklogItem], list[Held], list[ActionRun]]:
+    """Return which items begin, at most `limit`, which are held, and the runs that begin."""
+    begun: list[BacklogItem] = []
+    held: list[Held] = []
+    runs: list[ActionRun] = []
+    for item, incident in rows:
+        decision = decide(item, incident)
+        if isinstance(decision, KeepBack):
+            held.append(Held(item, decision))
+            continue
+        ours = as_claimed(item, holder.owner)
+        begun.append(ours)
+        runs.append(ActionRun(item.id, ours.attempts, ours.fence, holder.replica, decision.kind, decision.plan, now))
+        if len(begun) == limit:
+            break
+    return begun, held, runs
+
+
+async def _due(connection: AsyncConnection, wish: Wish, limit: int, now: float) -> list[tuple[BacklogItem, str | None]]:
     """Return due items that nobody else is claiming, locked until the transaction ends, the longest due first.
 
     One query for each state: only then the index has them in their order, and no row is read, sorted or locked in vain.
     """
     found: list[tuple[BacklogItem, str | None]] = []
     for state in wish.states:
-        rows = await connection.execute(due_query(wish, state, now))
+        query = due_query(wish, state, now if wish.due_by is None else wish.due_by)
+        rows = await connection.execute(query.limit(limit))
         found += [(decoded(row), row.incident_state) for row in rows]
     return sorted(found, key=lambda one: (one[0].due_at, one[0].id))
 
@@ -117,7 +126,7 @@ def due_query(wish: Wish, state: str, now: float) -> Select[Any]:
     if state == "held" and wish.by_hand:
         due = or_(due, _ITEMS.hold == "mode")
     query = select(*COLUMNS, _STATE_OF_INCIDENT).where(_ITEMS.queue == wish.queue, _ITEMS.state == state, due)
-    return query.order_by(_ITEMS.due_at).limit(wish.limit + LOOKED_AT).with_for_update(skip_locked=True)
+    return query.order_by(_ITEMS.due_at).with_for_update(skip_locked=True)
 
 
 async def _begin(connection: AsyncConnection, store: Store, ids: Collection[int], holder: Holder) -> None:
@@ -152,10 +161,15 @@ async def _keep_back(connection: AsyncConnection, held: Sequence[Held], now: flo
 async def finished(connection: AsyncConnection, owner: str, ends: Collection[Finish]) -> set[int]:
     """Write how runs ended, in the caller's transaction; return which items were still ours: the others stay as is."""
     by_number = {end.item.id: end for end in ends}
+    await backlog_arrays.planned_anew(connection)
     ours = await _ours(connection, owner, [(end.item.id, end.item.fence) for end in ends])
     kept = [by_number[number] for number in sorted(ours)]
     for piece in pieces(kept, ROWS):
-        await written(connection, _FINISH, [_row(end) for end in piece])
+        rows = [_row(end) for end in piece]
+        if connection.dialect.name == "postgresql":
+            await backlog_arrays.changed(connection, backlog_items, ("id",), [_AT_END | row for row in rows])
+        else:
+            await written(connection, _FINISH, [{_BOUND[name]: value for name, value in row.items()} for row in rows])
     await action_runs.ended(connection, [end.run for end in kept if end.run is not None])
     return ours
 
@@ -163,12 +177,12 @@ async def finished(connection: AsyncConnection, owner: str, ends: Collection[Fin
 def _row(end: Finish) -> dict[str, Any]:
     over = end.state in ENDED
     return {
-        "number": end.item.id,
-        "becomes": end.state,
-        "said": storable(end.explanation, REASON_LENGTH),
-        "due": end.due_at,
-        "at": end.due_at if over else None,
-        "active": None if over or end.state == "dead" else end.item.active_key,
+        "id": end.item.id,
+        "state": end.state,
+        "explanation": storable(end.explanation, REASON_LENGTH),
+        "due_at": end.due_at,
+        "finished_at": end.due_at if over else None,
+        "active_key": None if over or end.state == "dead" else end.item.active_key,
     }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, select, update
 
 from exporter.store import backlog_clock
 from exporter.store.backlog_rows import WAITING
@@ -49,6 +49,20 @@ async def outlook(store: Store, queues: Sequence[str], now: float) -> Outlook:
             for place, queue in enumerate(piece):
                 _take(found, queue, row[place * 4 : place * 4 + 4], (now, float(row[-1])))
     return found
+
+
+async def moved(store: Store, queues: Sequence[str], now: float, seconds: float) -> int:
+    """Let what waits for a time wait for one that is so many seconds earlier: the clock was set back by them.
+
+    What is due by now is left as it is. Returns how many items were changed.
+    """
+    changed = 0
+    for piece in pieces(queues, QUEUES):
+        which = _ITEMS.queue.in_(piece), _ITEMS.state.in_(WAITING), _ITEMS.due_at > now
+        async with store.writing() as connection:
+            done = await connection.execute(update(backlog_items).where(*which).values(due_at=_ITEMS.due_at - seconds))
+        changed += int(done.rowcount)
+    return changed
 
 
 def _take(found: Outlook, queue: str, firsts: Sequence[float | None], clocks: tuple[float, float]) -> None:

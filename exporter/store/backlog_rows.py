@@ -101,6 +101,35 @@ class NewItem:
     explanation: str | None = None
 
 
+def as_claimed(item: BacklogItem, owner: str) -> BacklogItem:
+    """Return an item as a claim leaves it. Written out: `replace` takes ten times as long, for each claim of each."""
+    return BacklogItem(
+        item.id,
+        item.queue,
+        item.key,
+        item.active_key,
+        item.incident_id,
+        item.rule,
+        item.step,
+        "running",
+        item.origin,
+        item.reason,
+        item.service,
+        item.context,
+        item.mode,
+        item.approved_by,
+        None,
+        None,
+        item.attempts + 1,
+        item.created_at,
+        item.due_at,
+        item.finished_at,
+        owner,
+        item.lease_until,
+        item.fence + 1,
+    )
+
+
 COLUMNS: Final = tuple(backlog_items.c[name] for name in BacklogItem.__dataclass_fields__)
 """What `decoded` wants, in its order."""
 _CONTEXT: Final = tuple(BacklogItem.__dataclass_fields__).index("context")
@@ -109,7 +138,8 @@ _CONTEXT: Final = tuple(BacklogItem.__dataclass_fields__).index("context")
 def decoded(row: Any) -> BacklogItem:
     """Return the item of a row that begins with `COLUMNS`."""
     values = list(row[: len(COLUMNS)])
-    values[_CONTEXT] = json.loads(values[_CONTEXT])
+    text = values[_CONTEXT]
+    values[_CONTEXT] = {} if text == "{}" else json.loads(text)
     return BacklogItem(*values)
 
 

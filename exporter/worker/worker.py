@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from exporter.bridge.options import NOTIFICATIONS
 from exporter.errors import WatchbridgeError
+from exporter.store import backlog_due
 from exporter.store.backlog_claims import LOOKED_AT, Holder, Wish
-from exporter.store.backlog_due import outlook
 from exporter.worker.books import Books, Terms, fields
 from exporter.worker.leases import LEASE, Leases
 from exporter.worker.runs import Pace, Run, Tools, performed
@@ -35,6 +35,8 @@ TICK_SECONDS: Final = 6.0
 STOP_SECONDS: Final = 9.0
 """How long what was stopped may take to end, and to be judged."""
 LAST_RECORDS: Final = 3
+JUMP: Final = 2.0
+"""Seconds by which the wall clock must part from the monotonic one to have been set."""
 _SHORTEST: Final = 0.01
 
 
@@ -61,9 +63,11 @@ class Worker:
         self._due: dict[str, tuple[ItemState, ...]] = {}
         self._changed = asyncio.Event()
         self._is_awake = True
+        self._offset = clock.time() - clock.monotonic()
         self._is_new = True
         self._is_doubtful = False
         self._ending = False
+        self._hurried = False
         self._look_at = clock.monotonic()
         self._serving: asyncio.Task[None] | None = None
 
@@ -146,6 +150,7 @@ class Worker:
     async def _look(self, now: float) -> None:
         """Find out what is due, and take over what nobody runs any more."""
         self._look_at = now + POLL
+        await self._notice_jump()
         if self._is_new:
             # An SQLite file that we hold has no other server: what an earlier one left is ours at once.
             await self._take_over(None, at_once=self._store.dialect == "sqlite")
@@ -153,12 +158,22 @@ class Worker:
         if self._is_doubtful:
             await self._told.release_strays(tuple(self.leases.runs))
             self._is_doubtful = False
-        found = await outlook(self._store, tuple(self._terms.queues), self._clock.time())
+        found = await backlog_due.outlook(self._store, tuple(self._terms.queues), self._clock.time())
         self._due = found.states
         if found.next_at is not None:
             self._look_at = min(self._look_at, now + max(_SHORTEST, found.next_at - self._clock.time()))
         if found.overdue:
             await self._take_over(found.overdue)
+
+    async def _notice_jump(self) -> None:
+        """Let nothing wait for as long as the wall clock was set back."""
+        offset = self._clock.time() - self._clock.monotonic()
+        if offset < self._offset - JUMP:
+            moved = await backlog_due.moved(
+                self._store, tuple(self._terms.queues), self._clock.time(), self._offset - offset
+            )
+            log.warning("the clock of this machine was set back", extra={"fields": {"items": moved}})
+        self._offset = offset
 
     async def _take_over(self, queues: Collection[str] | None, *, at_once: bool = False) -> None:
         began = self._clock.monotonic()
@@ -253,7 +268,7 @@ class Worker:
             await asyncio.wait({self._serving}, timeout=TICK_SECONDS)
             self._serving.cancel()
             await asyncio.wait({self._serving}, timeout=TICK_SECONDS)
-        await self._drain(grace)
+        await self._drain(grace, is_over=lambda: self._hurried)
         for run in list(self.leases.runs.values()):
             if run.acts:
                 run.stop("the server was stopped")
@@ -263,13 +278,18 @@ class Worker:
                 await self.tick()
         await self.leases.close()
 
-    async def _drain(self, seconds: float) -> None:
-        """Wait for what runs, and write down what ends meanwhile."""
+    def hurry(self) -> None:
+        """Give what runs no more grace, now or at the end: it is stopped and judged."""
+        self._hurried = True
+
+    async def _drain(self, seconds: float, *, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Wait for what runs, until it `is_over` at the latest, and write down what ends meanwhile."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
+        await asyncio.sleep(0)  # what was cancelled before its first step would never be judged
         while tasks := self.leases.acting():
             left = until - loop.time()
-            if left <= 0:
+            if left <= 0 or is_over():
                 return
             await asyncio.wait(tasks, timeout=min(left, POLL), return_when=asyncio.FIRST_COMPLETED)
             await self.tick()

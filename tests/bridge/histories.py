@@ -44,7 +44,7 @@ def history(draw: random.Random, fingerprint: str) -> tuple[int, list[Message]]:
         # The first to tell of an episode tells that it fires: an end that comes first is a story of its own.
         messages += _told(draw, fingerprint, begin, end, "one", 0.0)
         messages += _told(draw, fingerprint, begin, end, "two", lag)
-        at = end + draw.choice([50.0, 100.0, 400.0])
+        at = end + draw.choice([20.0, 50.0, 400.0])
     return episodes, sorted(messages, key=lambda one: one.at)
 
 

@@ -398,6 +398,8 @@ async def test_incidents_that_follow_each_other_on_every_engine(url: str, open_s
             cut = turn * 13 + 1
             await one.take(delivery(*alerts[:cut]), delivery(*alerts[cut:]))
         states, items = await one.states(), await one.items()
+        of = {each.id: each.fingerprint for each in await one.incidents()}
+        assert [of[each.incident_id or 0] for each in items] == [f"of-{each.key}" for each in items]
         assert Counter(states) == Counter(resolved=900, open=100)
         assert Counter(each.state for each in items) == Counter(cancelled=900, pending=100)
         assert len({each.incident_id for each in items}) == 1000

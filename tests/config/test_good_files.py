@@ -90,7 +90,12 @@ def test_the_bridge_says_what_was_written():
     assert (sync.action.kind, sync.action.options.argv[1], sync.action.beside.timeout) == ("command", "{key}", 120.0)
     assert (sync.attempts, sync.backoff, sync.concurrency, sync.interrupted) == (3, (1.0, 60.0), 4, "retry")
     assert (sync.rate.items, sync.rate.per, sync.verify.kind, sync.verify.beside.timeout) == (10, 60.0, "tcp", 2.0)
-    assert (by_hand.action, by_hand.attempts, by_hand.backoff, by_hand.interrupted) == (None, 5, (2.0, 4.0, 8.0), "dead")
+    assert (by_hand.action, by_hand.attempts, by_hand.backoff, by_hand.interrupted) == (
+        None,
+        5,
+        (2.0, 4.0, 8.0),
+        "dead",
+    )
     assert (found.incidents.silent_after, found.incidents.late_for, found.incidents.retention) == (
         2 * 86400.0, 0.0, 30 * 86400.0,
     )  # fmt: skip
@@ -240,7 +245,10 @@ def test_what_is_hardly_meant_is_a_warning(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    ["listen: [{address: '127.0.0.1:1'}, {address: '127.0.0.1:2'}]", "listen: [{address: '[::1]:0'}, {address: '[::1]:0'}]"],
+    [
+        "listen: [{address: '127.0.0.1:1'}, {address: '127.0.0.1:2'}]",
+        "listen: [{address: '[::1]:0'}, {address: '[::1]:0'}]",
+    ],
     ids=["other ports", "any free port"],
 )
 def test_several_listeners_are_fine(text):

@@ -242,7 +242,7 @@ async def test_a_service_of_the_store_takes_effect_and_keeps_its_secret(
     async with _opened(config) as opened:
         client = await clients.create(opened, "acme")
         made = await service_editing.create(opened, keys, {"client_id": client.id, **fields})
-        text = wait_state(program, "api", "unknown", 8)
+        text = wait_state(program, "api", "unknown", 30)
         assert 'client="acme",target="api"' in text
         # A slow start misses that minute, and waits for the one after it.
         text = wait_state(program, "api", "up", 90)

@@ -44,6 +44,8 @@ class MariaDB(DatabaseServer):
             "--no-defaults",
             *_account(),
             f"--datadir={self.data}",
+            # A server that starts removes all temporary tables here: in a shared folder those of another too.
+            f"--tmpdir={self.folder}",
             f"--port={self.port}",
             f"--bind-address={HOST}",
             f"--socket={self.folder / 's'}",

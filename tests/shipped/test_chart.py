@@ -137,6 +137,18 @@ def test_a_volume_is_claimed_where_the_store_is_a_file(template, values, volume)
         pytest.param("{existingSecret: a, webConfig: {existingSecret: b}}", "name web_config there", id="web config"),
         pytest.param("{config: {listen: []}, webConfig: {existingSecret: b}}", "config.listen", id="own listeners"),
         pytest.param(
+            "{existingSecret: a, alertmanager: {bearerToken: {existingSecret: b}}}",
+            "name alertmanager.bearer_token_file there",
+            id="token beside a whole configuration",
+        ),
+        pytest.param(
+            "{alertmanager: {bearerToken: {existingSecret: a}}, config: {alertmanager: {bearer_token_file: /b}}}",
+            "both give the token",
+            id="two tokens",
+        ),
+        pytest.param("webConfig: {identifies: true}", "set webConfig.existingSecret too", id="users of no file"),
+        pytest.param("alertmanager: {token: a}", "token", id="a token that would stand in the values"),
+        pytest.param(
             "podDisruptionBudget: {enabled: true, minAvailable: 1, maxUnavailable: 1}", "not both", id="two budgets"
         ),
         pytest.param("containerPorts: {metrics: 9999, web: 9999}", "must differ", id="one port twice"),

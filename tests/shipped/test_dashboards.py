@@ -11,7 +11,15 @@ import pytest
 from shipped import declared
 from shipped.tools import FOLDER, run
 
-NARROWING = {"source", "collector", "client", "target"}
+NARROWING = {"source", "collector", "client", "target", "queue", "action"}
+CHOSEN_BY = {"client": "$client", "target": "$target", "queue": "$queue", "action": "$queue"}
+"""The variable for each label: an action is named after its queue."""
+CHOICES = {
+    "watchbridge-bridge": set(),
+    "watchbridge-backlog": {"queue"},
+    "watchbridge-packages": {"collector", "source"},
+}
+"""What a dashboard lets one choose beyond job and instance: a client and a service where it is not named here."""
 BOARDS = [pytest.param(json.loads(path.read_text("utf-8")), id=path.name) for path in declared.DASHBOARDS]
 PANELS = [
     pytest.param(panel, id=f"{path.stem}-{panel['title']}")
@@ -40,7 +48,7 @@ def test_a_dashboard_lets_one_choose_data_source_job_and_instance(board):
     assert variables["datasource"]["type"] == "datasource"
     assert variables["datasource"]["label"] == "Data Source"
     assert {"job", "instance"} <= set(variables)
-    assert {"source"} <= set(variables) or {"client", "target"} <= set(variables)
+    assert CHOICES.get(board["uid"], {"client", "target"}) == set(variables) - {"datasource", "job", "instance"}
     for name, variable in variables.items():
         if name != "datasource":
             assert variable["type"] == "query"
@@ -75,7 +83,7 @@ def test_a_panel_explains_itself(panel):
 
 @pytest.mark.parametrize("panel", PANELS)
 def test_every_query_of_a_panel_follows_the_variables(panel):
-    """Each selector narrows by job and instance, and by what the metric has: source or collector, client, target."""
+    """Each selector narrows by job and instance, and by what the metric has of the labels that variables choose."""
     exposed = declared.exposed()
     for target in panel["targets"]:
         for selector in declared.selectors(declared.parsed(target["expr"])):
@@ -90,7 +98,7 @@ def test_every_query_of_a_panel_follows_the_variables(panel):
             assert chosen["instance"] == "$instance"
             can = NARROWING & set(exposed[selector.name].labels)
             assert can - set(chosen) <= ({"source", "collector"} if {"source", "collector"} & set(chosen) else set())
-            assert all(chosen[name] == f"${name}" for name in {"client", "target"} & can)
+            assert all(chosen[name] == CHOSEN_BY[name] for name in set(CHOSEN_BY) & can)
 
 
 @pytest.mark.parametrize("panel", PANELS)

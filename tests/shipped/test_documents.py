@@ -27,9 +27,14 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
 RUNNABLE = [path for path in DOCUMENTS if "```console\n$ " in path.read_text(encoding="utf-8")]
 PORT = "10900"
-ENVIRONMENT = {"REGISTRY_URL": "sqlite:///x.db", "GATEWAY_PASSWORD": "a", "INTRANET_PASSWORD": "a"}
+ENVIRONMENT = {
+    "REGISTRY_URL": "sqlite:///x.db",
+    "GATEWAY_PASSWORD": "a",
+    "INTRANET_PASSWORD": "a",
+    "ALERTMANAGER_TOKEN": "0123456789abcdef0123456789abcdef",
+}
 """What snippets of our configuration take from the environment."""
-OURS = {"packages", "services", "windows", "probing", "probe_modules"}
+OURS = {"packages", "services", "windows", "probing", "probe_modules", "alertmanager", "rules", "queues", "backlog"}
 """Keys that make a snippet one of our configuration."""
 
 
@@ -62,12 +67,16 @@ class Shell:
     def run(self, command: str) -> str:
         """Run a command as the reader would type it; `export` stays in force, `serve` stays running."""
         if command.startswith("export "):
-            name, _, value = command.removeprefix("export ").partition("=")
-            self.environment[name] = value
+            name = command.removeprefix("export ").partition("=")[0]
+            self.environment[name] = self.printed(f'{command}; printf %s "${name}"')
             return ""
         if " serve " in command:
             self.serve(command)
             return ""
+        return self.printed(command)
+
+    def printed(self, command: str) -> str:
+        """Run a command in a shell of its own, and return what it prints."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command.replace(PORT, self.port)],
             cwd=self.folder,
@@ -114,7 +123,7 @@ def test_every_command_of_a_document_works(shell: Shell, path: Path) -> None:
     """One after the other, as a reader types them; where an output is shown, it is the output."""
     if path.name != "README.md":
         # The other documents say that they go on from the README's example.
-        for command, _ in list(commands(ROOT / "README.md"))[:4]:
+        for command, _ in list(commands(ROOT / "README.md"))[:5]:
             shell.run(command)
         shell.run("export DATABASE_URL=sqlite:///examples/packages.db")
     ran = 0
@@ -146,13 +155,16 @@ def test_links_lead_somewhere(path: Path) -> None:
 @pytest.mark.parametrize(
     "path", [path for path in DOCUMENTS if "```yaml" in path.read_text(encoding="utf-8")], ids=lambda path: path.name
 )
-def test_yaml_in_documents_is_valid_and_ours_is_accepted(path: Path) -> None:
-    """Snippets of our configuration pass the check, with a database added where they only use one."""
+def test_yaml_in_documents_is_valid_and_ours_is_accepted(path: Path, tmp_path: Path) -> None:
+    """Snippets of our configuration pass the check, with a database or a token added where they only use one."""
+    token = tmp_path / "token"
+    token.write_text(ENVIRONMENT["ALERTMANAGER_TOKEN"], encoding="utf-8")
     for block in re.findall(r"```yaml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
         data = yaml.safe_load(block)
         if not OURS & set(data):
             continue
         text = block if "databases" in data else block + "\ndatabases: {registry: {url: 'sqlite:///x.db'}}\n"
+        text = text.replace("/etc/watchbridge/alertmanager-token", str(token))
         config.parse(text, name=path.name, environ=ENVIRONMENT)
 
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from shipped import declared
 from shipped.tools import ROOT, program, run
 
 from exporter.cli import dashboards, rules
@@ -17,11 +18,11 @@ from exporter.shipped import export, shipped_files
 
 def test_the_rules_come_without_their_tests():
     """A folder of exported rules can be named in rule_files as it is."""
-    assert set(shipped_files("rules")) == {"packages.yml", "services.yml", "uptime.yml", "watchbridge.yml"}
+    assert set(shipped_files("rules")) == {path.name for path in declared.RULES}
 
 
 def test_the_dashboards_and_the_sample_of_alertmanager_ship():
-    assert set(shipped_files("grafana")) == {"packages.json", "services.json", "uptime.json"}
+    assert set(shipped_files("grafana")) == {path.name for path in declared.DASHBOARDS}
     assert set(shipped_files("alertmanager")) == {"alertmanager.yml"}
 
 

@@ -62,6 +62,7 @@ async def test_what_is_too_long_is_cut(url: str, open_store: Callable[..., Any])
     assert (second.reason, second.details) == ("a\ufffdb\ufffdc", {})
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 async def test_entries_are_of_the_transaction_of_what_they_tell(url: str, open_store: Callable[..., Any]) -> None:
     """Where that is undone nothing was said either."""
     store = await open_store(url)

@@ -139,22 +139,23 @@ async def test_a_run_that_ended_is_written_once(url: str, open_store: Callable[.
     assert await the(store, number) == stored
 
 
-@pytest.mark.parametrize(
-    ("state", "active", "finished"),
-    [("failed", "a", None), ("dead", None, None), ("done", None, 300.0), ("cancelled", None, 300.0)],
-)
-async def test_what_an_end_leaves(
-    url: str, open_store: Callable[..., Any], state: str, active: str | None, finished: float | None
-) -> None:
+async def test_what_an_end_leaves(url: str, open_store: Callable[..., Any]) -> None:
     """A failed item is still the one of its key and is due again; a dead one waits for a person, and is not purged."""
     store = await open_store(url)
-    number, _ = await backlog.add(store, "q", "a", "why", actor="ann", now=100.0)
-    (item,) = (await claim(store)).begun
-    assert await finish(store, item, state=state)
-    stored = await the(store, number)
-    assert (stored.state, stored.active_key, stored.due_at, stored.finished_at) == (state, active, 300.0, finished)
-    begun = (await claim(store)).begun
-    assert [(one.attempts, one.fence) for one in begun] == ([(2, 2)] if state == "failed" else [])
+    for state in ("failed", "dead", "done", "cancelled"):
+        await backlog.add(store, "q", state, "why", actor="ann", now=100.0)
+    for item in (await claim(store)).begun:
+        assert await finish(store, item, state=item.key)
+    found = {item.key: (item.state, item.active_key, item.finished_at) for item in await backlog.listed(store)}
+    assert found == {
+        "failed": ("failed", "failed", None),
+        "dead": ("dead", None, None),
+        "done": ("done", None, 300.0),
+        "cancelled": ("cancelled", None, 300.0),
+    }
+    assert [(one.key, one.due_at, one.attempts, one.fence) for one in (await claim(store)).begun] == [
+        ("failed", 300.0, 2, 2)
+    ]
 
 
 async def test_a_stale_fence_changes_no_row(url: str, open_store: Callable[..., Any]) -> None:

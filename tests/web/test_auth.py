@@ -137,6 +137,7 @@ async def test_what_is_remembered_is_bounded(hashed):
     assert len(users._known) == auth._REMEMBERED
 
 
+@pytest.mark.alone
 async def test_an_unknown_user_takes_as_long_as_a_known_one():
     """The time of a refusal must not tell which users exist."""
     listed, users = {"alice": bcrypt.hashpw(b"x", bcrypt.gensalt(8)).decode()}, Users()

@@ -61,13 +61,33 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end -}}
 
+{{- define "watchbridge.tokenFile" -}}
+{{- with .Values.alertmanager.bearerToken -}}
+{{- if .existingSecret }}{{ printf "/run/secrets/watchbridge-alertmanager/%s" .key }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "true" when somebody can prove that they may send alerts: a listener of the pod without that refuses to start. */}}
+{{- define "watchbridge.webhook" -}}
+{{- $alertmanager := default dict (get .Values.config "alertmanager") -}}
+{{- $token := or (include "watchbridge.tokenFile" .) (get $alertmanager "bearer_token_file") (get $alertmanager "bearer_token") -}}
+{{- if or $token (and .Values.webConfig.existingSecret .Values.webConfig.identifies) }}true{{ end -}}
+{{- end -}}
+
 {{- define "watchbridge.config" -}}
 {{- $web := dict -}}
 {{- if .Values.webConfig.existingSecret }}{{ $_ := set $web "web_config" (printf "/etc/watchbridge-web/%s" .Values.webConfig.key) }}{{ end -}}
 {{- $metrics := merge (dict "address" (printf "0.0.0.0:%d" (int .Values.containerPorts.metrics)) "serve" (list "metrics")) $web -}}
-{{- $rest := merge (dict "address" (printf "0.0.0.0:%d" (int .Values.containerPorts.web)) "serve" (list "api" "webhook" "page")) $web -}}
+{{- $rest := merge (dict "address" (printf "0.0.0.0:%d" (int .Values.containerPorts.web)) "serve" (ternary (list "api" "webhook" "page") (list "api" "page") (eq (include "watchbridge.webhook" .) "true"))) $web -}}
 {{- $defaults := dict "listen" (list $metrics $rest) "store" "sqlite:////var/lib/watchbridge/data/watchbridge.db" -}}
-{{- toYaml (merge (deepCopy .Values.config) $defaults) -}}
+{{- with include "watchbridge.tokenFile" . }}{{ $_ := set $defaults "alertmanager" (dict "bearer_token_file" .) }}{{ end -}}
+{{- if eq (include "watchbridge.sharedStore" .) "true" }}{{ $_ := set $defaults "replica" "${HOSTNAME}" }}{{ end -}}
+{{- $config := merge (deepCopy .Values.config) $defaults -}}
+{{- /* Helm reads the key `on` as true, which YAML 1.1 says. */ -}}
+{{- range default list (get $config "notify") -}}
+{{- if hasKey . "true" }}{{ $_ := set . "on" (get . "true") }}{{ $_ := unset . "true" }}{{ end -}}
+{{- end -}}
+{{- toYaml $config -}}
 {{- end -}}
 
 {{/* What contradicts itself is refused here, with a sentence each. */}}
@@ -87,6 +107,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- if and .Values.webConfig.existingSecret (hasKey .Values.config "listen") -}}
 {{- fail "webConfig.existingSecret is written into the listeners that the chart makes: with config.listen, name web_config there and mount it with extraVolumes." -}}
+{{- end -}}
+{{- if .Values.alertmanager.bearerToken.existingSecret -}}
+{{- if .Values.existingSecret -}}
+{{- fail "alertmanager.bearerToken is written into config: with existingSecret, name alertmanager.bearer_token_file there and put the token into credentials.existingSecret." -}}
+{{- end -}}
+{{- $alertmanager := default dict (get .Values.config "alertmanager") -}}
+{{- if or (hasKey $alertmanager "bearer_token") (hasKey $alertmanager "bearer_token_file") -}}
+{{- fail "alertmanager.bearerToken and config.alertmanager both give the token: set one of them." -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.webConfig.identifies (not .Values.webConfig.existingSecret) -}}
+{{- fail "webConfig.identifies describes the web-config file: set webConfig.existingSecret too." -}}
 {{- end -}}
 {{- if and .Values.podDisruptionBudget.minAvailable .Values.podDisruptionBudget.maxUnavailable -}}
 {{- fail "podDisruptionBudget takes minAvailable or maxUnavailable, not both." -}}
