@@ -128,9 +128,11 @@ def audited(one: Decided, now: float) -> Entry:
 
 
 def tallied(decided: Sequence[Decided]) -> Increments:
-    """Return what decisions count: those that hold something back."""
+    """Return what decisions count: those that hold something back, once, however often the rules are asked."""
     tally: Increments = Counter()
     for one in decided:
+        if not one.opened:
+            continue
         for decision in one.decisions:
             if decision.verdict in {"hold", "observe"}:
                 tally[HELD, ("mode",)] += 1

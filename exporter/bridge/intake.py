@@ -206,7 +206,7 @@ class Intake:
         await _note_quarantined(connection, deliveries, now)
         quarantined = sum(one.quarantined for one in receipts)
         tally += Counter({(booking.ALERTS, ("quarantined",)): quarantined, (TRUNCATED, ()): _truncated(receipts)})
-        await counters.raised(connection, self._scope, {(LAST, ()): now})
+        await counters.put(connection, self._scope, {(LAST, ()): now})
         await counters.added(connection, self._scope, tally + answers)
         return receipts, decided
 

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import case, delete, select
+from sqlalchemy import delete, select
 
 from exporter.store.bridge_tables import counters
 from exporter.store.bulk import upsert, written
@@ -34,9 +34,9 @@ async def added(
     await _upserted(connection, scope, increments, _sum)
 
 
-async def raised(connection: AsyncConnection, scope: str, values: Mapping[tuple[str, tuple[str, ...]], float]) -> None:
-    """Let values be at least these in the caller's transaction: times of the last of something."""
-    await _upserted(connection, scope, values, _larger)
+async def put(connection: AsyncConnection, scope: str, values: Mapping[tuple[str, tuple[str, ...]], float]) -> None:
+    """Let values be these in the caller's transaction: times of the last of something, also where a clock went back."""
+    await _upserted(connection, scope, values, _new)
 
 
 async def _upserted(
@@ -55,8 +55,8 @@ def _sum(old: Any, new: Any) -> dict[str, Any]:
     return {"value": old.value + new.value}
 
 
-def _larger(old: Any, new: Any) -> dict[str, Any]:
-    return {"value": case((old.value > new.value, old.value), else_=new.value)}
+def _new(_old: Any, new: Any) -> dict[str, Any]:
+    return {"value": new.value}
 
 
 async def totals(store: Store, scope: str, families: Sequence[str]) -> dict[str, dict[tuple[str, ...], float]]:

@@ -91,13 +91,13 @@ class Books:
     """What a store holds of incidents and items, read as nothing of ours would."""
 
     def __init__(self, store: str, server: DatabaseServer | None = None) -> None:
-        self._store, self._server = store, server
+        self.store, self._server = store, server
 
     def rows(self, query: str) -> list[tuple[str, ...]]:
         """Return the rows of a query, each value as text."""
         if self._server is not None:
-            return self._server.execute(query, urlsplit(self._store).path[1:])
-        path = Path(self._store.removeprefix("sqlite:///"))
+            return self._server.execute(query, urlsplit(self.store).path[1:])
+        path = Path(self.store.removeprefix("sqlite:///"))
         with contextlib.closing(sqlite3.connect(path, timeout=20)) as database:
             return [tuple(str(value) for value in row) for row in database.execute(query)]
 

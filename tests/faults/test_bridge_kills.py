@@ -108,7 +108,7 @@ def _alive(pid: int) -> bool:
 
 
 def test_f03_what_a_killed_server_was_running_does_not_outlive_its_deadline(watchbridge, tmp_path: Path) -> None:
-    """The program goes on without its server, but no longer than it was given, and the next try waits for that."""
+    """It ends with its server, or when its time is over, and the next try finds nothing of it running."""
     script = Script(tmp_path, 'echo $$ >> "$here/pids"; sleep 60')
     queue = script.queue(attempts=2, interrupted="retry")
     queue["action"]["timeout"] = "2s"

@@ -108,10 +108,14 @@ def prometheus() -> Iterator[Callable[..., Prometheus]]:
     with contextlib.ExitStack() as ends, _needed():
 
         def start(
-            *urls: str, scrape_configs: Sequence[Mapping[str, Any]] = (), rule_files: Sequence[Path] = ()
+            *urls: str,
+            scrape_configs: Sequence[Mapping[str, Any]] = (),
+            rule_files: Sequence[Path] = (),
+            alertmanagers: Sequence[str] = (),
+            arguments: Sequence[str] = (),
         ) -> Prometheus:
             configs = [*scrape_configs, *([scrape(*urls)] if urls else [])]
-            server = Prometheus(ends.enter_context(short_folder()), configs, rule_files)
+            server = Prometheus(ends.enter_context(short_folder()), configs, rule_files, alertmanagers, arguments)
             ends.callback(server.stop)
             return server
 

@@ -20,9 +20,16 @@ ANSWER_SECONDS = 10.0
 
 
 class Prometheus:
-    """A started Prometheus with its data in `folder`."""
+    """A started Prometheus with its data in `folder`; it tells `alertmanagers` (their URLs) of alerts."""
 
-    def __init__(self, folder: Path, scrape_configs: Sequence[Mapping[str, Any]], rule_files: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        scrape_configs: Sequence[Mapping[str, Any]],
+        rule_files: Sequence[Path],
+        alertmanagers: Sequence[str] = (),
+        arguments: Sequence[str] = (),
+    ) -> None:
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}"
         every = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
@@ -33,6 +40,7 @@ class Prometheus:
                     "global": every,
                     "rule_files": [str(path) for path in rule_files],
                     "scrape_configs": list(scrape_configs),
+                    **_alerting(alertmanagers),
                 }
             ),
             encoding="utf-8",
@@ -43,6 +51,7 @@ class Prometheus:
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address={HOST}:{self.port}",
             "--log.level=warn",
+            *arguments,
         ]
         self._child = Child(argv, folder / "log")
         self._child.wait_ready(self._ready)
@@ -109,6 +118,14 @@ class Prometheus:
     def stop(self) -> None:
         """Stop; what it scraped stays in the folder."""
         self._child.end(signal.SIGTERM)
+
+
+def _alerting(urls: Sequence[str]) -> dict[str, Any]:
+    """Return the part of the configuration that says which Alertmanagers are told of alerts."""
+    if not urls:
+        return {}
+    targets = [urllib.parse.urlsplit(url).netloc for url in urls]
+    return {"alerting": {"alertmanagers": [{"static_configs": [{"targets": targets}]}]}}
 
 
 def scrape(*urls: str, job: str = "watchbridge", **settings: Any) -> dict[str, Any]:

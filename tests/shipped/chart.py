@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import yaml
 from shipped.tools import ROOT
 
+import exporter.config
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -32,6 +34,15 @@ def pods(objects):
 
 def configuration(objects):
     return yaml.safe_load(objects["ConfigMap", "wb-watchbridge"]["data"]["watchbridge.yaml"])
+
+
+def read(objects, files=()):
+    """Return the configuration that the chart writes, read by the loader itself; `files` are those of the pod."""
+    maps = [thing for (kind, _), thing in objects.items() if kind == "ConfigMap"]
+    [text] = [each["data"]["watchbridge.yaml"] for each in maps if "watchbridge.yaml" in each["data"]]
+    for there, here in files:
+        text = text.replace(there, str(here))
+    return exporter.config.parse(text, name="watchbridge.yaml", environ={"REGISTRY_URL": "sqlite:////data/registry.db"})
 
 
 def case(name: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tomllib
 
 import pytest
 from click.testing import CliRunner
@@ -24,6 +25,13 @@ def test_the_rules_come_without_their_tests():
 def test_the_dashboards_and_the_sample_of_alertmanager_ship():
     assert set(shipped_files("grafana")) == {path.name for path in declared.DASHBOARDS}
     assert set(shipped_files("alertmanager")) == {"alertmanager.yml"}
+
+
+def test_every_rule_file_is_packed_into_the_wheel():
+    """They are named one by one in pyproject.toml, since their own tests stay out."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    packed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert {f"rules/{path.name}" for path in declared.RULES} == {name for name in packed if name.startswith("rules/")}
 
 
 def test_an_installed_wheel_is_asked_before_a_checkout(tmp_path):
