@@ -17,7 +17,7 @@ RUN python -m venv /opt/watchbridge \
 FROM python:${PYTHON}-slim-bookworm
 ARG VERSION=0.0.0
 LABEL org.opencontainers.image.title="Watchbridge" \
-      org.opencontainers.image.description="A Prometheus exporter of packages by status, from SQL databases" \
+      org.opencontainers.image.description="A Prometheus exporter and alert bridge with a durable backlog" \
       org.opencontainers.image.documentation="https://watchbridge.readthedocs.io" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"

@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 WORKERS ?= 3
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test lint docs docs-check check bench clean
+.PHONY: help run test faults lint docs docs-check check bench clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -19,6 +19,11 @@ test: $(VENV)/.test ## install the servers of the tests and run all tests, or TE
 	tests/install-servers
 	$(BIN)/python -m pytest $(or $(TESTS),--numprocesses $(WORKERS) --dist worksteal -m 'not alone')
 	$(if $(TESTS),,$(BIN)/python -m pytest -m alone)
+
+faults: $(VENV)/.test ## try each fault as often as before a release: about an hour
+	tests/install-servers
+	WATCHBRIDGE_TESTS_FAULTS=release WATCHBRIDGE_TESTS_EPISODE_STEPS=50000 \
+	  $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal tests/faults tests/test_episodes.py
 
 lint: $(VENV)/.lint ## style, types, imports, Dockerfile, shell scripts
 	$(BIN)/ruff check .

@@ -103,7 +103,7 @@ def _resolved(head: Episode | None, alert: Alert, now: float) -> Step:
         return Step("accepted", Episode("resolved", alert.starts_at, now, now, None, ended, now), fresh=True)
     if head.over:
         return Step("duplicate", replace(head, ended_at=max(ended, head.ended_at or ended)))
-    if ended < head.starts_at:
+    if ended < head.starts_at and alert.starts_at < head.starts_at:
         return Step("late", head)  # it tells of the end of an earlier episode
     over = replace(head, state="resolved", ended_at=max(ended, head.ended_at or ended), closed_at=now, seen_at=now)
     return Step("accepted", over)

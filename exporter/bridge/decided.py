@@ -80,12 +80,12 @@ def notice_item(told: Told, incident: Incident, now: float) -> NewItem:
         state="pending" if ready else "cancelled",
         mode=told.mode,
         due_at=now,
-        context={**_context(incident), "notify": told.index},
+        context={**_context(incident), "notify": told.identity},
         incident_id=incident.id,
-        rule=told.key[:64],
+        rule=told.rule,
         step=0,
         hold=None if ready else "mode",
-        explanation=None if ready else "only observed: this notification starts a program, and `mode` is not auto",
+        explanation=None if ready else "only observed: this notification does more than tell, and `mode` is not auto",
     )
 
 

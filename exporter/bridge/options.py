@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 -- the loader reads the types of the fields
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
@@ -12,7 +14,7 @@ from exporter import matchers, placeholders
 from exporter.config.options import Choice, Duration, Kind, Secret, option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     Told: TypeAlias = tuple[tuple[str | int, ...], str]
 
@@ -338,6 +340,12 @@ class BacklogOptions:
 class NotifyOptions:
     """Who is told, of what."""
 
+    name: str | None = option(
+        None,
+        help="Its name in the backlog. Left out, what waits for it is known by what it says, for as long as that stays.",
+        example="chat",
+        pattern=r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}",
+    )
     on: Literal["incident", "backlog"] = option(
         help="incident: it opens or closes; backlog: an item is dead, or waits for its release by a person."
     )
@@ -346,10 +354,58 @@ class NotifyOptions:
         (), help="Only for alerts whose labels all these match, in Alertmanager's syntax.", maximum=100
     )
 
+    @property
+    def identity(self) -> str:
+        """Return what its items are known by: its name, or a digest of what it says but for secrets.
+
+        Entries that differ in nothing else have the same one: see `notify_identities`.
+        """
+        if self.name is not None:
+            return self.name
+        said = [self.on, self.matchers, self.action.kind, repr(self.action.options)]
+        return "notify-" + hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
+
     def problems(self, configuration: Any) -> Iterator[Told]:
-        """Yield what is wrong with the matchers."""
+        """Yield what is wrong with the name and with the matchers."""
         del configuration
+        if self.name is not None and re.fullmatch(_NAMELESS, self.name):
+            yield ("name",), "is how an entry without a name is known: take another one"
         yield from _matcher_problems(self.matchers)
+
+    def warnings(self, configuration: Any) -> Iterator[Told]:
+        """Yield that it is told from another one by its place alone."""
+        for one in configuration.notify:
+            if one is self:
+                return
+            if one.identity == self.identity and one.action != self.action:
+                yield (
+                    (),
+                    "differs from an entry before it in secrets alone: give both a `name`, so that they may be moved",
+                )
+                return
+
+
+_NAMELESS: Final = r"notify-[0-9a-f]{12}(-[0-9]+)?"
+
+
+def notify_identities(entries: Iterable[NotifyOptions]) -> Iterator[str]:
+    """Yield what the items of each entry of `notify` are known by, wherever it stands in the list.
+
+    Of several that say the same, the second and later ones are told apart by their order.
+    """
+    seen: Counter[str] = Counter()
+    for one in entries:
+        identity = one.identity
+        seen[identity] += 1
+        yield identity if seen[identity] == 1 else f"{identity}-{seen[identity]}"
+
+
+def notify_mistakes(configuration: Any) -> Iterator[Told]:
+    """Yield names of entries of `notify` that are given twice."""
+    seen: dict[str, int] = {}
+    for index, one in enumerate(configuration.notify):
+        if one.name is not None and (first := seen.setdefault(one.name, index)) != index:
+            yield ("notify", index, "name"), f"{one.name!r} is the name of entry {first + 1} too: give each its own"
 
 
 def mistakes(configuration: Any) -> Iterator[Told]:
@@ -367,8 +423,6 @@ def mistakes(configuration: Any) -> Iterator[Told]:
 
 def queue_mistakes(configuration: Any) -> Iterator[Told]:
     """Yield names of queues that are ours or that no label should be."""
-    import re  # noqa: PLC0415 - most configurations have no queue
-
     for name in configuration.queues:
         if name in BUILT_IN:
             yield ("queues", name), f"{name!r} is a queue of Watchbridge itself: take another name"

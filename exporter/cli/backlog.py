@@ -112,7 +112,7 @@ async def _listed(
 
 
 @command.command()
-@click.argument("number", metavar="ID", type=click.IntRange(1))
+@click.argument("number", metavar="ID", type=click.IntRange(1, 2**63 - 1))
 @data.with_output
 def show(number: int, config: Path | None, output: str) -> None:
     """Show all of the item ID: why it is in its state, each run with its output, and who did what to it.

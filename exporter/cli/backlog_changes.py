@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CHANGED: Final = ("id", "queue", "key", "changed", "state", "sentence")
 CLEARED: Final = ("pending", "held", "failed")
-IDS: Final = click.argument("ids", metavar="ID...", nargs=-1, required=True, type=click.IntRange(1))
+IDS: Final = click.argument("ids", metavar="ID...", nargs=-1, required=True, type=click.IntRange(1, 2**63 - 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from exporter.bridge.options import BUILT_IN, DEFAULT, NOTIFICATIONS
+from exporter.bridge.options import BUILT_IN, DEFAULT, NOTIFICATIONS, notify_identities
 from exporter.cli import data
 from exporter.errors import ConfigurationError
 
@@ -56,10 +56,9 @@ def unknown(name: str, known: Iterable[str]) -> ConfigurationError:
 def action_of(configuration: Configuration, item: BacklogItem) -> Choice | None:
     """Return what is done for an item; None where it waits for a person."""
     if item.queue == NOTIFICATIONS:
-        index = item.context.get("notify")
-        if not isinstance(index, int) or not 0 <= index < len(configuration.notify):
-            return None
-        told: Choice = configuration.notify[index].action
+        wanted = item.context.get("notify")
+        named = zip(notify_identities(configuration.notify), configuration.notify, strict=True)
+        told: Choice | None = next((one.action for identity, one in named if identity == wanted), None)
         return told
     return action(configuration, item.queue)
 

@@ -104,7 +104,7 @@ def _row(one: Incident) -> dict[str, Any]:
 
 
 @command.command()
-@click.argument("number", metavar="ID", type=click.IntRange(1))
+@click.argument("number", metavar="ID", type=click.IntRange(1, 2**63 - 1))
 @data.with_output
 def show(number: int, config: Path | None, output: str) -> None:
     """Show all of the incident ID: its alert, what it led to, and why nothing was done where nothing was.

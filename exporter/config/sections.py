@@ -190,6 +190,7 @@ SECTIONS: Final = (
         options="exporter.bridge.options:NotifyOptions",
         shape="many",
         help="Who is told of incidents and of items that need a person.",
+        check="exporter.bridge.options:notify_mistakes",
     ),
     Section(
         word="readings",

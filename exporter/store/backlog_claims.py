@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, not_, null, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, not_, null, or_, select, update
 
 from exporter.store import action_runs, backlog_arrays, backlog_clock
 from exporter.store.action_runs import ActionRun, Interrupted
 from exporter.store.backlog_leases import Begin, Claimed, Finish, Held, Holder, KeepBack, Wish
 from exporter.store.backlog_rows import COLUMNS, ENDED, BacklogItem, as_claimed, decoded
+from exporter.store.bridge_tables import action_runs as runs_table
 from exporter.store.bridge_tables import backlog_items, incidents
 from exporter.store.bulk import ROWS, pieces, storable, written
 from exporter.store.columns import REASON_LENGTH
@@ -212,9 +213,13 @@ async def released(connection: AsyncConnection, owner: str, claims: Collection[B
 async def strays(connection: AsyncConnection, owner: str, running: Collection[int]) -> int:
     """Give back, in the caller's transaction, what an owner has claimed and does not run; return how many.
 
-    That is what a claim leaves whose commit was done and whose answer was lost.
+    That is what a claim leaves whose commit was done and whose answer was lost. What was taken over has no run of that
+    fence: somebody else had begun it, and its lease ends as any other.
     """
-    mine = _ITEMS.state == "running", _ITEMS.lease_owner == owner, _ITEMS.id.not_in(tuple(running))
+    begun = exists().where(
+        runs_table.c.item_id == _ITEMS.id, runs_table.c.fence == _ITEMS.fence, runs_table.c.outcome.is_(None)
+    )
+    mine = _ITEMS.state == "running", _ITEMS.lease_owner == owner, _ITEMS.id.not_in(tuple(running)), begun
     query = select(*COLUMNS).where(*mine).order_by(_ITEMS.id).with_for_update()
     found = [decoded(row) for row in await connection.execute(query)]
     return len(await released(connection, owner, found))

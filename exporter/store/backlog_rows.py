@@ -34,7 +34,7 @@ class BacklogItem:
     """An item as it is stored: see `bridge_tables.backlog_items`. Times are in seconds since 1970.
 
     `context` holds `labels`, `annotations`, `starts_at` and `generator_url` of the alert that led to it, `notify` (the
-    place in the configuration's list) of a notification, and what an import said of times.
+    identity of the entry) of a notification, and what an import said of times.
     """
 
     id: int

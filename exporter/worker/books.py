@@ -47,13 +47,15 @@ class Terms:
     notices: tuple[Notice, ...]
     groups: Mapping[str, str | None]
     maintenance: Maintenance
+    rules: Mapping[str, Mode] = field(default_factory=dict)
 
     @classmethod
     def of(cls, configuration: Configuration, maintenance: Maintenance) -> Terms:
         """Return the terms of a configuration that was checked."""
         mode: Any = configuration.mode or "observe"
         groups = {name: service.group for name, service in configuration.services.items()}
-        return cls(worked(configuration), mode, notices.notices(configuration), groups, maintenance)
+        rules: dict[str, Mode] = {rule.identity: rule.mode or "auto" for rule in configuration.rules}
+        return cls(worked(configuration), mode, notices.notices(configuration), groups, maintenance, rules)
 
 
 class Recorded(NamedTuple):
@@ -126,13 +128,13 @@ class Books:
         terms = self.terms
         if queue.name == NOTIFICATIONS:
             # To tell somebody is no deed: neither the mode nor maintenance is in its way, nor that it is over.
-            place = item.context.get("notify")
-            known = [one.mode for one in terms.notices if one.index == place]
+            identity = item.context.get("notify")
+            known = [one.mode for one in terms.notices if one.identity == identity]
             return gate.Facts(now, tuple(known), released=True, by_hand=self.by_hand)
         group = terms.groups.get(item.service) if item.service is not None else None
         return gate.Facts(
             now,
-            (terms.mode, queue.mode, item.mode),
+            (terms.mode, queue.mode, item.mode, terms.rules.get(item.rule or "", "auto")),
             released=item.origin != "rule" or item.approved_by is not None,
             by_hand=self.by_hand,
             incident=incident if item.origin == "rule" else None,
@@ -233,7 +235,7 @@ def _notice(told: Told, item: BacklogItem, now: float) -> NewItem:
     It refers to the incident in its context only: to refer to the row would lock that in the wrong order.
     """
     ready = told.mode == "auto"
-    context = {**item.context, "notify": told.index, "incident": item.incident_id, "item": item.id}
+    context = {**item.context, "notify": told.identity, "incident": item.incident_id, "item": item.id}
     return NewItem(
         queue=told.queue,
         key=told.key,
@@ -245,7 +247,7 @@ def _notice(told: Told, item: BacklogItem, now: float) -> NewItem:
         context=context,
         service=item.service,
         hold=None if ready else "mode",
-        explanation=None if ready else "only observed: this notification starts a program, and `mode` is not auto",
+        explanation=None if ready else "only observed: this notification does more than tell, and `mode` is not auto",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter.bridge.options import NOTIFICATIONS
+from exporter.bridge.options import NOTIFICATIONS, notify_identities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,11 +34,12 @@ class Deed:
 class Queue:
     """A queue that is worked off. Times are in seconds; of `backoff` the last holds for later attempts.
 
+    `deeds` has what is done by the queue's name, and in that of notifications by the identity of an entry of `notify`.
     `rate` is how many items may begin in how many seconds.
     """
 
     name: str
-    deeds: tuple[Deed, ...]
+    deeds: Mapping[str, Deed]
     attempts: int
     backoff: tuple[float, ...]
     concurrency: int = 1
@@ -50,9 +51,9 @@ class Queue:
     def deed(self, item: BacklogItem) -> Deed | None:
         """Return what is done for an item; None where the configuration no longer has it."""
         if self.name != NOTIFICATIONS:
-            return self.deeds[0]
-        place = item.context.get("notify")
-        return self.deeds[place] if isinstance(place, int) and 0 <= place < len(self.deeds) else None
+            return self.deeds[self.name]
+        identity = item.context.get("notify")
+        return self.deeds.get(identity) if isinstance(identity, str) else None
 
     def wait(self, attempt: int) -> float:
         """Return how long to wait after an attempt, the first being 1, that failed."""
@@ -64,7 +65,10 @@ def worked(configuration: Configuration) -> Mapping[str, Queue]:
     found = {name: _queue(name, one) for name, one in configuration.queues.items() if one.action is not None}
     found[NOTIFICATIONS] = Queue(
         NOTIFICATIONS,
-        tuple(_deed(one.action) for one in configuration.notify),
+        {
+            identity: _deed(one.action)
+            for identity, one in zip(notify_identities(configuration.notify), configuration.notify, strict=True)
+        },
         TELLING_ATTEMPTS,
         TELLING_BACKOFF,
         TELLING_AT_ONCE,
@@ -76,7 +80,7 @@ def worked(configuration: Configuration) -> Mapping[str, Queue]:
 def _queue(name: str, options: Any) -> Queue:
     return Queue(
         name,
-        (_deed(options.action),),
+        {name: _deed(options.action)},
         options.attempts,
         tuple(options.backoff),
         options.concurrency,

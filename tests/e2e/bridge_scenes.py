@@ -111,20 +111,24 @@ class Books:
 
     def items(self, queue: str = "fix") -> Counter[str]:
         """Return how many items each key has."""
-        return Counter(row[0] for row in self.rows(f"SELECT key FROM backlog_items WHERE queue = '{queue}'"))
+        return Counter(row[0] for row in self.rows(f"SELECT one.key FROM backlog_items one WHERE queue = '{queue}'"))
 
     def states(self, queue: str = "fix") -> dict[str, str]:
         """Return the state of each item by its key."""
-        return {key: state for key, state in self.rows(f"SELECT key, state FROM backlog_items WHERE queue = '{queue}'")}
+        query = f"SELECT one.key, state FROM backlog_items one WHERE queue = '{queue}'"  # MySQL keeps `key` for itself
+        return {row[0]: row[1] for row in self.rows(query)}
 
     def whole(self) -> bool:
         """Say whether an SQLite file is whole."""
         return self.rows("PRAGMA integrity_check") == [("ok",)]
 
 
-def kept(books: Books, sent: set[str], acked: set[str]) -> None:
-    """Nothing that was acknowledged is lost, nothing is there twice, nothing is there that nobody sent."""
-    incidents, items = books.incidents(), books.items()
+def kept(books: Books, sent: set[str], acked: set[str], queues: Sequence[str] = ("fix",)) -> None:
+    """Check that nothing acknowledged is lost, nothing is there twice, and nothing is there that nobody sent.
+
+    Each incident has led to one item, in one of the queues.
+    """
+    incidents, items = books.incidents(), sum((books.items(queue) for queue in queues), Counter())
     assert acked - incidents.keys() == set()
     assert incidents.keys() - sent == set()
     assert {number: count for number, count in incidents.items() if count != 1} == {}
@@ -165,7 +169,7 @@ _COUNTS = "SELECT queue, state, count(*) FROM backlog_items GROUP BY queue, stat
 
 
 def promtool_is_content(text: str) -> None:
-    """Promtool has nothing to say about an exposition."""
+    """Check that promtool has nothing to say about an exposition."""
     argv = [find("promtool", "Prometheus"), "check", "metrics"]
     done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -180,5 +184,5 @@ def told(watchbridge: Watchbridge, *words: str) -> Any:
 
 
 def no_tracebacks(programs: Sequence[Program]) -> None:
-    """No program printed one."""
+    """Check that no program printed one."""
     assert [one.output() for one in programs if "Traceback" in one.output()] == []

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +66,10 @@ def _interrupted(script: Script, queue: str) -> dict:
     return script.queue(attempts=3, concurrency=2, **judged[queue])
 
 
+def _started(program: Program) -> bool:
+    return bool(program.urls()) or program.exit_code is not None
+
+
 @pytest.mark.parametrize("point", POINTS)
 def test_f03_killed_while_it_works_it_does_nothing_twice_unless_told_to(
     watchbridge, point: str, tmp_path: Path
@@ -78,7 +83,7 @@ def test_f03_killed_while_it_works_it_does_nothing_twice_unless_told_to(
     for number in range(rounds(3, 150)):
         env = crashing(watchbridge, tmp_path, point, number % CALLS + 1)
         program = watchbridge("serve", config=config, env=env, wait=False)
-        until(lambda: program.urls() or program.exit_code is not None, READY_SECONDS, "the start, or the crash")
+        until(partial(_started, program), READY_SECONDS, "the start, or the crash")
         with contextlib.suppress(OSError, HTTPException, IndexError):  # it may be killed before it has answered
             post(base(program), payload([alert(f"{point.replace(' ', '-')}-{number}")]))
         assert program.wait(READY_SECONDS) == -signal.SIGKILL

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATH = "/api/v1/alerts"
-TOKEN = "a-token-of-tests-0123456789abcdef"  # noqa: S105 -- it opens nothing but servers of tests
+TOKEN = "a-token-of-tests-0123456789abcdef"
+"""The credential of the senders of tests."""
 ANSWER_SECONDS = 30.0
 """Longer than Watchbridge may take over anything: to wait for so long is a failure of its own."""
 AGAIN_SECONDS = 0.05
@@ -80,7 +81,9 @@ def post(url: str, body: bytes, *, token: str = TOKEN, seconds: float = ANSWER_S
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
         connection.request("POST", PATH, body, headers)
         answer = connection.getresponse()
-        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode())
+        return Answer(
+            answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode()
+        )
 
 
 class History:

@@ -144,7 +144,7 @@ async def test_what_time_changes(url: str, open_store: Callable[..., Any]) -> No
     )
     assert await due(store, NOON + 299) == [early]
     assert await due(store, NOON + 300) == [early, late]
-    assert await due(store, NOON + 300, limit=1) == [early]
+    assert await due(store, NOON + 300, limit=1) == [late]
     assert await due(store, NOON + 90_000) == [early, late]
     assert await due(store, NOON + 90_001) == [early, late, open_]
     assert await due(store, NOON + 1e6) == [late, open_]
