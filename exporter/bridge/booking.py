@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from exporter import episodes
 from exporter.bridge import notices
 from exporter.bridge.decided import Decided, audited, items, tallied
-from exporter.bridge.rulebook import rulebook
+from exporter.bridge.terms import foretold
 from exporter.policy import decide
 from exporter.store import audit, backlog, counters, incidents
 from exporter.store.incidents import Incident
@@ -20,25 +20,14 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from exporter.alerts import Alert
-    from exporter.bridge.notices import Notice
-    from exporter.config import Configuration
+    from exporter.bridge.terms import Terms
     from exporter.episodes import Episode
-    from exporter.policy import Decision, Rulebook
+    from exporter.policy import Decision
     from exporter.store.counters import Increments
     from exporter.store.incidents import Head
 
 ALERTS: Final = "watchbridge_alerts_total"
 HELD: Final = "watchbridge_actions_held_total"
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What alerts are held against: the rules, who is told, and when incidents end by themselves (seconds)."""
-
-    rulebook: Rulebook
-    notices: tuple[Notice, ...] = ()
-    late_for: float = 300.0
-    silent_after: float = 90_000.0
 
 
 @dataclass(slots=True)
@@ -124,7 +113,9 @@ async def written(connection: AsyncConnection, batch: Batch) -> tuple[list[Decid
     await _stored(connection, batch)
     digest = batch.terms.rulebook.digest
     decided = [
-        Decided(record.made or incident_of(record, digest), record.decisions, opened=record.opened)
+        foretold(
+            batch.terms, Decided(record.made or incident_of(record, digest), record.decisions, opened=record.opened)
+        )
         for record in batch.records
         if record.decisions is not None
     ]
@@ -270,7 +261,7 @@ async def passed(connection: AsyncConnection, terms: Terms, now: float) -> tuple
         record = Record(one.fingerprint, later, head)
         if record.opened:
             record.decisions = decide(one.labels, terms.rulebook)
-            decided.append(Decided(one, record.decisions, opened=True))
+            decided.append(foretold(terms, Decided(one, record.decisions, opened=True)))
         records.append(record)
     if not records:
         return [], Counter()
@@ -294,13 +285,3 @@ def counted(outcomes: Iterable[str]) -> Increments:
 async def totalled(connection: AsyncConnection, scope: str, tally: Increments) -> None:
     """Add what was counted, last in the caller's transaction."""
     await counters.added(connection, scope, tally)
-
-
-def terms(configuration: Configuration) -> Terms:
-    """Return the terms of a configuration that was checked."""
-    return Terms(
-        rulebook(configuration),
-        notices.notices(configuration),
-        configuration.incidents.late_for,
-        configuration.incidents.silent_after,
-    )

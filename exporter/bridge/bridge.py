@@ -6,10 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from exporter import alerts
-from exporter.bridge import booking
 from exporter.bridge.intake import Intake
 from exporter.bridge.keeper import Keeper
 from exporter.bridge.options import DEFAULT, NOTIFICATIONS, RESTARTS
+from exporter.bridge.terms import terms
 from exporter.store import backlog, counters, incidents
 from exporter.worker.worker import Worker
 
@@ -40,7 +40,7 @@ class Bridge:
         self._clock = clock
         self._scope = counters.scope_of(store, replica)
         self.worker = Worker(store, clock, replica, self._scope)
-        self.intake = Intake(store, clock, self._scope, booking.terms(configuration), self.worker.wake)
+        self.intake = Intake(store, clock, self._scope, terms(configuration), self.worker.wake)
         self.keeper = Keeper(store, clock, self._scope, self.intake, self.worker.wake)
 
     def adopt(self, configuration: Configuration, parts: Parts, probing: ProbeParts, maintenance: Maintenance) -> None:
@@ -50,7 +50,7 @@ class Bridge:
         self.acting = tuple(
             (name, one.action.kind) for name, one in sorted(configuration.queues.items()) if one.action is not None
         )
-        self.intake.terms = booking.terms(configuration)
+        self.intake.terms = terms(configuration)
         self.keeper.retention = configuration.incidents.retention
         self.keeper.finished_retention = configuration.backlog.retention
         self.worker.adopt(configuration, parts, probing, maintenance)

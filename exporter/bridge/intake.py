@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from exporter.alerts import Delivery
-    from exporter.bridge.booking import Terms
     from exporter.bridge.decided import Decided
+    from exporter.bridge.terms import Terms
     from exporter.model import Clock
     from exporter.store.counters import Increments
     from exporter.store.store import Store

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from exporter.bridge import booking
@@ -15,8 +16,8 @@ from exporter.store import audit, backlog, incidents
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exporter.bridge.booking import Terms
     from exporter.bridge.intake import Intake
+    from exporter.bridge.terms import Terms
     from exporter.model import Clock
     from exporter.store.store import Store
 
@@ -125,7 +126,7 @@ class Keeper:
             silent_after = NEVER
         if self._jumped_at is not None and now < self._jumped_at + late_for:
             late_for = NEVER
-        return booking.Terms(terms.rulebook, terms.notices, late_for, silent_after)
+        return replace(terms, late_for=late_for, silent_after=silent_after)
 
     def _listen_anew(self) -> None:
         """Wait with silence: nobody was heard while this process or its store was away."""

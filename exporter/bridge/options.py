@@ -342,7 +342,7 @@ class NotifyOptions:
 
     name: str | None = option(
         None,
-        help="Its name in the backlog. Left out, what waits for it is known by what it says, for as long as that stays.",
+        help="Its name in the backlog. Left out, it is known by what it says: what waits is lost when that changes.",
         example="chat",
         pattern=r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}",
     )
@@ -377,11 +377,8 @@ class NotifyOptions:
         for one in configuration.notify:
             if one is self:
                 return
-            if one.identity == self.identity and one.action != self.action:
-                yield (
-                    (),
-                    "differs from an entry before it in secrets alone: give both a `name`, so that they may be moved",
-                )
+            if one.identity == self.identity and one.action.options != self.action.options:
+                yield (), "is told from one before it by its place alone: give both a `name`, so that they can be moved"
                 return
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from exporter import acting, alerts
+from exporter import alerts
 from exporter.bridge import booking
+from exporter.bridge.foreseen import foreseen
 from exporter.bridge.options import RESTARTS
 from exporter.bridge.plans import PlannedAlert, PlannedStep
 from exporter.bridge.rulebook import rulebook
-from exporter.model import Item, Plan
+from exporter.bridge.terms import terms
+from exporter.model import Plan
 from exporter.policy import decide
 from exporter.store import incidents
 
@@ -55,7 +57,7 @@ class _Planning:
         self._windows = windows
         book = rulebook(configuration)
         self._book = book
-        self._batch = booking.Batch(booking.terms(configuration), now, found)
+        self._batch = booking.Batch(terms(configuration), now, found)
 
     def of(self, delivery: Delivery) -> list[PlannedAlert]:
         """Return the plans in the order of the payload."""
@@ -128,23 +130,8 @@ class _Planning:
 
     def _plan(self, one: Decision, alert: Alert, number: int | None) -> tuple[Plan | None, str | None]:
         """Return exactly what would be run, or why it cannot be said."""
-        queue = self._configuration.queues.get(one.queue)
-        if queue is None or queue.action is None:
-            return None, None
-        item = Item(
-            id=0,
-            queue=one.queue,
-            key=one.key,
-            reason=alert.name,
-            service=one.service,
-            incident=number,
-            labels=alert.labels,
-            annotations=alert.annotations,
-            starts_at=alert.starts_at,
-            generator_url=alert.generator_url,
-        )
-        found = acting.plan(queue.action.kind, queue.action.options, item)
-        return (found, None) if isinstance(found, Plan) else (None, f"it would fail: {found}")
+        found = foreseen(self._configuration, one, alert, number)
+        return (found, None) if found is None or isinstance(found, Plan) else (None, f"it would fail: {found}")
 
 
 def _told(alert: Alert, before: str | None, result: str, number: int | None) -> tuple[Outcome, str]:

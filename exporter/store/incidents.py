@@ -75,6 +75,11 @@ class Incident:
     id: int = 0
 
     @property
+    def starts_at(self) -> float:
+        """Return when it began by the sender's clock, in seconds since 1970."""
+        return self.episode.starts_at
+
+    @property
     def alertname(self) -> str:
         """Return the label `alertname`."""
         return self.labels.get("alertname", "")

@@ -14,9 +14,10 @@ from servers.watched import NOON, FakeClock
 from sqlalchemy import select
 
 from exporter.alerts import Alert, Delivery
-from exporter.bridge.booking import ALERTS, Terms
+from exporter.bridge.booking import ALERTS
 from exporter.bridge.intake import Intake, Receipt
 from exporter.bridge.keeper import Keeper
+from exporter.bridge.terms import Terms
 from exporter.matchers import compiled
 from exporter.policy import Rule, Rulebook, Step
 from exporter.store import backlog, counters, incidents

@@ -20,14 +20,14 @@ from exporter.store import audit, backlog
 
 if TYPE_CHECKING:
     from exporter.alerts import Alert
-    from exporter.bridge.booking import Terms
+    from exporter.bridge.terms import Terms
     from exporter.model import Mode
     from exporter.store.store import Store
 
 MINUTE = 60.0
 BY_HAND = Step("enqueue", "by-hand", "{user}")
 RESTART = Step("restart", "restarts", service="{service}", acts=True)
-TOLD = Notice(0, "incident", "http", (), "auto")
+TOLD = Notice("chat", "incident", "http", (), "auto")
 
 
 async def taken(store: Store, told: Terms, *alerts: Alert) -> tuple[list[Any], list[Any]]:
@@ -344,8 +344,8 @@ async def test_a_rule_may_want_nothing(store: Store) -> None:
 
 async def test_who_is_told_of_an_incident(store: Store) -> None:
     """Each entry that matches gets one item when it opens and one when it closes; resends tell nobody."""
-    others = Notice(1, "incident", "email", compiled(['user="bob"']), "auto")
-    backlogs = Notice(2, "backlog", "email", (), "auto")
+    others = Notice("bob", "incident", "email", compiled(['user="bob"']), "auto")
+    backlogs = Notice("desk", "backlog", "email", (), "auto")
     async with scene(store, terms(notices=(TOLD, others, backlogs))) as one:
         for _ in range(3):
             await one.one(firing("ada"), firing("bob"))
@@ -354,10 +354,10 @@ async def test_who_is_told_of_an_incident(store: Store) -> None:
         ada, bob = (each.id for each in await one.incidents())
         told = [each for each in await one.items() if each.queue == "notifications"]
         assert [(each.key, each.state, each.context["notify"]) for each in told] == [
-            (f"0:incident:{ada}:opened", "pending", 0),
-            (f"0:incident:{bob}:opened", "pending", 0),
-            (f"1:incident:{bob}:opened", "pending", 1),
-            (f"0:incident:{ada}:closed", "pending", 0),
+            (f"chat:incident:{ada}:opened", "pending", "chat"),
+            (f"chat:incident:{bob}:opened", "pending", "chat"),
+            (f"bob:incident:{bob}:opened", "pending", "bob"),
+            (f"chat:incident:{ada}:closed", "pending", "chat"),
         ]
         assert [each.reason for each in told][::3] == [
             "SyncFailed: waits in sync for its turn",
@@ -379,7 +379,7 @@ async def test_what_never_opened_is_told_to_nobody(store: Store) -> None:
 @pytest.mark.parametrize(("mode", "state"), [("observe", "cancelled"), ("approve", "cancelled"), ("auto", "pending")])
 async def test_a_notification_that_starts_a_program_needs_auto(store: Store, mode: Mode, state: str) -> None:
     """In any other mode it is only kept as what would have been done."""
-    programs = Notice(0, "incident", "command", (), mode)
+    programs = Notice("program", "incident", "command", (), mode)
     async with scene(store, terms(notices=(programs,))) as one:
         await one.one(firing())
         (item,) = [each for each in await one.items() if each.queue == "notifications"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DAY, HOUR = 86_400.0, 3_600.0
 SILENT = 25 * HOUR
-TOLD = Notice(0, "incident", "http", (), "auto")
+TOLD = Notice("chat", "incident", "http", (), "auto")
 
 
 async def passes(one: Scene, seconds: float) -> None:
@@ -99,7 +99,7 @@ async def test_what_is_silent_closes(url: str, open_store: Callable[..., Any]) -
         assert (ada.episode.ended_at, ada.episode.closed_at) == (NOON + SILENT + 1, NOON + SILENT + 1)
         items = Counter((each.queue, each.key, each.state, each.hold) for each in await one.items())
         assert items["sync", "ada", "cancelled", "resolved"] == items["sync", "bob", "pending", None] == 1
-        assert items["notifications", f"0:incident:{ada.id}:closed", "pending", None] == 1
+        assert items["notifications", f"chat:incident:{ada.id}:closed", "pending", None] == 1
         assert sum(items.values()) == 5
         entry = (await audit.of(store, "incident", ada.id))[-1]
         assert (entry.actor, entry.verb) == ("watchbridge", "closed")

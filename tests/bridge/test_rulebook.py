@@ -8,9 +8,9 @@ import pytest
 
 from exporter import config
 from exporter.bridge import notices
-from exporter.bridge.booking import terms
-from exporter.bridge.options import RuleOptions, RuleStep
+from exporter.bridge.options import RuleOptions, RuleStep, notify_identities
 from exporter.bridge.rulebook import rulebook
+from exporter.bridge.terms import terms
 from exporter.matchers import Matcher
 from exporter.policy import Rule, Rulebook, Step, decide
 
@@ -112,6 +112,48 @@ def test_a_rule_is_known_by_its_name_or_by_what_it_does() -> None:
     assert all(len(one.identity) <= 64 for one in others)
 
 
+def entry(text: str) -> Any:
+    """Return an entry of `notify`."""
+    return read(f"notify: [{{{text}}}]\n").notify[0]
+
+
+CHAT = "on: incident, action: {kind: http, url: 'https://chat.example/hooks/one-of-many'}"
+
+
+def test_an_entry_of_notify_is_known_by_its_name_or_by_what_it_says() -> None:
+    """Its place and how long it may take change nothing; neither does a secret, so that none can be guessed from it."""
+    plain = entry(CHAT)
+    same = (entry(CHAT.replace("}", ", timeout: 1s}")), entry(CHAT.replace("one-of-many", "another-one")))
+    others = (
+        entry(CHAT.replace("incident", "backlog")),
+        entry(CHAT.replace("chat.example", "other.example")),
+        entry(CHAT + ", matchers: [a=b]"),
+        entry("on: incident, action: {kind: command, argv: [/bin/true]}"),
+        entry("on: incident, action: {kind: command, argv: [/bin/false]}"),
+        entry("name: chat, " + CHAT),
+    )
+    assert {one.identity for one in same} == {plain.identity}
+    assert len({one.identity for one in (plain, *others)}) == 1 + len(others)
+    assert list(notify_identities((plain, others[0], *same))) == [
+        plain.identity, others[0].identity, f"{plain.identity}-2", f"{plain.identity}-3",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("second", "warns"),
+    [
+        (CHAT, False),
+        (CHAT.replace("one-of-many", "another-one"), True),
+        ("name: other, " + CHAT.replace("one-of-many", "another-one"), False),
+        (CHAT.replace("incident", "backlog").replace("one-of-many", "another-one"), False),
+    ],
+)
+def test_entries_that_only_their_place_tells_apart_are_warned_of(second: str, *, warns: bool) -> None:
+    """Only where it matters: those that tell the same people may change places."""
+    told = [one for one in read(f"notify:\n  - {{{CHAT}}}\n  - {{{second}}}\n").warnings if "place alone" in one]
+    assert [one.partition(": ")[2].partition(" is told")[0] for one in told] == (["notify[1]:"] if warns else [])
+
+
 def test_the_terms_of_a_configuration() -> None:
     """The rules, who is told, and the times of incidents."""
     found = read("mode: approve\nincidents: {silent_after: 2h, late_for: 1m}\nrules: [{action: none}]\n")
@@ -129,12 +171,12 @@ def test_only_programs_have_a_mode_in_a_notice(mode: str, expected: str) -> None
     found = notices.notices(
         read(
             f"{mode}notify:\n"
-            "  - {on: incident, action: {kind: http, url: 'http://127.0.0.1:1/'}}\n"
-            "  - {on: backlog, matchers: ['a=b', 'c=~d'], action: {kind: command, argv: [/bin/true]}}\n"
+            "  - {name: chat, on: incident, action: {kind: http, url: 'http://127.0.0.1:1/'}}\n"
+            "  - {name: desk, on: backlog, matchers: ['a=b', 'c=~d'], action: {kind: command, argv: [/bin/true]}}\n"
         )
     )
-    assert [(one.index, one.on, one.kind, one.mode) for one in found] == [
-        (0, "incident", "http", "auto"),
-        (1, "backlog", "command", expected),
+    assert [(one.identity, one.on, one.kind, one.mode) for one in found] == [
+        ("chat", "incident", "http", "auto"),
+        ("desk", "backlog", "command", expected),
     ]
     assert found[1].matchers == (Matcher("a", "=", "b"), Matcher("c", "=~", "d"))

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exporter.alerts import Alert, Delivery
-from exporter.bridge import booking
 from exporter.bridge.intake import Intake
+from exporter.bridge.terms import terms
 from exporter.clock import SystemClock
 from exporter.config import load
 from exporter.store.store import Store
@@ -55,7 +55,7 @@ rules:
     async def hear() -> None:
         configuration = load(path)
         store = await Store.open(configuration.store, time, exclusive=False)
-        intake = Intake(store, SystemClock(), "", booking.terms(configuration))
+        intake = Intake(store, SystemClock(), "", terms(configuration))
         intake.start()
         for alerts in (
             (alert("Sync", user_id="42"), alert("Sync"), alert("Hand"), alert("Else")),

@@ -35,6 +35,8 @@ rules:
   - {{name: quiet, matchers: ['alertname="Quiet"'], action: none}}
 """
 
+OBSERVED = "only observed: `mode` is observe, so nothing is run for it, now or later"
+
 
 def firing(name: str, **labels: str) -> dict[str, Any]:
     return {
@@ -188,7 +190,11 @@ def test_a_dry_run_changes_nothing_and_a_run_stores_what_it_planned(
         ("manual", "Sync", "pending"), ("user-sync", "42", "pending"), ("user-sync", "Watched", "cancelled"),
     ]  # fmt: skip
     planned = {step["why"] for row in json.loads(dry.out) for step in row["steps"]}
-    assert {row["explanation"] for row in items} == planned
+    # What was only observed is told with what would have been run: nothing else would ever say it.
+    assert {row["explanation"].partition("; would have run: ")[0] for row in items} == planned
+    assert [row["explanation"] for row in items if row["state"] == "cancelled"] == [
+        f"{OBSERVED}; would have run: /bin/echo synced Watched"
+    ]
     again = replay(payload, "--output", "json")
     assert [row["outcome"] for row in json.loads(again.out)] == ["duplicate", "duplicate", "quarantined"]
     assert all(row["incident"] for row in json.loads(again.out)[:2])
