@@ -3,8 +3,9 @@
     python benchmarks/backlog_queue.py [--rounds 5] [--batches 1 10 100] [--jobs 500] [--python PATH] [--json FILE]
 
 Ours is the backlog as the worker of `serve` uses it: claim with gate, plan, lease, fence and a row for the run, then
-its end with counters. Beside it on the same PostgreSQL, each in a database of its own: PgQueuer by its queries, and
-Procrastinate by its job manager, which claims and completes one by one whatever the batch is (so it gets fewer jobs).
+its end with counters. Beside it on the same PostgreSQL, each in a database of its own: PgQueuer as its own workers run
+it (a queue manager for each connection) and by its bare queries, and Procrastinate by its job manager, which claims and
+completes one by one whatever the batch is (so it gets fewer jobs). pg-boss is a program for Node and is not run here.
 One at a time, in turn, each in a process of its own with ten connections. Ours on SQLite (synchronous=FULL) is shown
 alone: the peers have none. `--jobs` is for a batch of 1; larger batches get more. CPU is that of the client's process.
 The peers are installed by pip into a temporary environment: needs the network once, Linux, and PostgreSQL.
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 10
 PEERS = ("pgqueuer==1.6.0", "procrastinate==3.10.0", "asyncpg==0.32.0", "psycopg[binary,pool]==3.3.9")
-PEER = "pgqueuer"
+PEER = "pgqueuer, workers"
 MORE = {1: 1, 10: 6, 100: 20}
 """How many times as many jobs a batch gets."""
 
@@ -82,9 +83,7 @@ def started(name: str, kind: str, url: str, python: Path | str = sys.executable)
     """Start a queue in a process of its own."""
     argv = [str(python), str(BENCHMARKS / "queue_workers.py"), kind, url, str(CONNECTIONS)]
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             yield Contender(name, process)
         finally:
@@ -101,7 +100,8 @@ def measured(folder: Path, batches: list[int], jobs: int, rounds: int, python: P
         file = f"sqlite:///{folder}/state/watchbridge.db"
         contenders = [
             stack.enter_context(started("watchbridge", "watchbridge", server.create_database())),
-            stack.enter_context(started("pgqueuer", "pgqueuer", server.create_database(), python)),
+            stack.enter_context(started("pgqueuer, queries", "pgqueuer", server.create_database(), python)),
+            stack.enter_context(started("pgqueuer, workers", "pgqueuer-workers", server.create_database(), python)),
             stack.enter_context(started("procrastinate", "procrastinate", server.create_database(), python)),
             stack.enter_context(started("watchbridge, SQLite", "watchbridge", file)),
         ]
@@ -124,12 +124,12 @@ def described(values: list[float], digits: int = 0) -> str:
 def show(contenders: list[Contender], batch: int) -> None:
     """Print the table of one batch."""
     (peer,) = (one for one in contenders if one.name == PEER)
-    print(f"\nbatch {batch}: jobs/s and to {PEER} (both min, median, max); stored/s; claimed and completed/s; ms of CPU")
+    print(f"\nbatch {batch}: jobs/s and to {PEER} (each min, median, max); stored/s; completed/s; ms of CPU")
     for one in contenders:
         rate = one.figures(batch, "all")
         ratios = [mine / theirs for mine, theirs in zip(rate, peer.figures(batch, "all"), strict=True)]
         rest = [median(one.figures(batch, figure)) for figure in ("stored", "worked", "cpu")]
-        print(f"{one.name:20}{described(rate)}   {described(ratios, 2)}   {rest[0]:8.0f} {rest[1]:8.0f} {rest[2]:8.3f}")
+        print(f"{one.name:22}{described(rate)}   {described(ratios, 2)}   {rest[0]:8.0f} {rest[1]:8.0f} {rest[2]:8.3f}")
 
 
 def main() -> None:
@@ -146,7 +146,8 @@ def main() -> None:
     for batch in given.batches:
         show(contenders, batch)
     if given.json:
-        given.json.write_text(json.dumps({one.name: one.rounds for one in contenders}, indent=2) + "\n", encoding="utf-8")
+        found = {one.name: one.rounds for one in contenders}
+        given.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

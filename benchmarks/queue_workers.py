@@ -1,10 +1,11 @@
 """One durable queue as its workers use it, in a process of its own: asked by lines on standard input.
 
-    python benchmarks/queue_workers.py watchbridge|pgqueuer|procrastinate URL CONNECTIONS
+    python benchmarks/queue_workers.py NAME URL CONNECTIONS
 
-Each line is a number of jobs and a batch; the answer is one JSON object with the seconds until all of them were stored,
-and until all of them were claimed and completed, and the CPU of this process. Nothing is done for a job: what is
-measured is what a queue costs. Needs the packages of the one that it is asked for, and no others.
+NAME is watchbridge, pgqueuer, pgqueuer-workers or procrastinate. Each line on standard input is a number of jobs and a
+batch; the answer is one JSON object with the seconds until all of them were stored, and until all of them were claimed
+and completed, and the CPU of this process. Nothing is done for a job: what is measured is what a queue costs. Needs
+the packages of the one that it is asked for, and no others.
 """
 
 from __future__ import annotations
@@ -84,10 +85,8 @@ class Watchbridge:
         books = self.books[connection]
         claimed = await books.claim(Wish("user-sync", batch, ("pending",)))
         now = self.clock.time()
-        ends = [
-            Recorded(Finish(one, "done", "done", now, Ended(one.id, one.fence, "done", "done", "", now)), "command", 0.1)
-            for one in claimed.begun
-        ]
+        runs = [(one, Ended(one.id, one.fence, "done", "done", "", now)) for one in claimed.begun]
+        ends = [Recorded(Finish(one, "done", "done", now, run), "command", 0.1) for one, run in runs]
         if not ends:
             return 0
         ours = await books.record(ends)
@@ -136,6 +135,26 @@ class PgQueuer:
             await one.close()
 
 
+class PgQueuerWorkers(PgQueuer):
+    """PgQueuer as its own workers run it: a queue manager for each connection, each job handed to a function."""
+
+    async def work(self, batch: int, connection: int) -> int:
+        """Let a manager work until the queue is empty."""
+        from pgqueuer.qm import QueueManager  # noqa: PLC0415
+        from pgqueuer.types import QueueExecutionMode  # noqa: PLC0415
+
+        done = 0
+        manager = QueueManager(self.queries[connection])
+
+        @manager.entrypoint("user-sync")
+        async def nothing(_job: Any) -> None:
+            nonlocal done
+            done += 1
+
+        await manager.run(batch_size=batch, mode=QueueExecutionMode.drain)
+        return done
+
+
 class Procrastinate:
     """Procrastinate by its job manager: it stores in batches, and claims and completes one by one."""
 
@@ -176,13 +195,15 @@ class Procrastinate:
 QUEUES: dict[str, Callable[[], Queue]] = {
     "watchbridge": Watchbridge,
     "pgqueuer": PgQueuer,
+    "pgqueuer-workers": PgQueuerWorkers,
     "procrastinate": Procrastinate,
 }
 
 
 async def measured(queue: Queue, jobs: int, batch: int, connections: int) -> dict[str, float]:
     """Store, claim and complete jobs over all connections."""
-    keys = iter([[f"user-{number + at}" for at in range(min(batch, jobs - number))] for number in range(0, jobs, batch)])
+    names = [f"user-{number}" for number in range(jobs)]
+    keys = iter([names[at : at + batch] for at in range(0, jobs, batch)])
     left = jobs
 
     async def store(connection: int) -> None:

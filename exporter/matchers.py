@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, NoReturn, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, cast
 from unicodedata import normalize
 
 from exporter import patterns
@@ -71,14 +72,18 @@ class Matcher:
         value = labels.get(self.name, "")
         if self._pattern is None:
             return (value == self.value) is (self.operator == "=")
-        found = self._pattern.search(value.encode(errors="replace")) is not None
-        return found is (self.operator == "=~")
+        return _found(cast("Any", self._pattern), value) is (self.operator == "=~")
 
     def __str__(self) -> str:
         if _NEEDS_QUOTES.search(self.name):
             return f"{_quoted(self.name)}{self.operator}{_quoted(self.value)}"
         value = self.value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
         return f'{self.name}{self.operator}"{value}"'
+
+
+@lru_cache(maxsize=8192)  # a thousand alerts of one group differ in few of their labels
+def _found(pattern: patterns.Pattern, value: str) -> bool:
+    return pattern.search(value.encode(errors="replace")) is not None
 
 
 def parse(text: str) -> tuple[Matcher, ...]:

@@ -95,6 +95,8 @@ def problem(text: str) -> str | None:
 def _sentence(text: str, error: Exception) -> str:
     told = error.args[0] if error.args else ""
     words = told.decode(errors="replace") if isinstance(told, bytes) else str(told)
+    # RE2 repeats the part that it did not understand as it is.
+    words = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in words)
     shown = text if len(text) <= 80 else text[:79] + "…"  # noqa: PLR2004 -- what fits a line
     hint = ""
     if "perl operator" in words or "escape sequence" in words:

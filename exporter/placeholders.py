@@ -66,4 +66,6 @@ def facts(item: Item) -> Mapping[str, str]:
         "incident": "" if item.incident is None else str(item.incident),
         "attempt": str(item.attempt),
     }
-    return {**item.labels, **{word: value for word, value in own.items() if value}}
+    # A label never stands in for what the item has of its own and lacks: `{service}` is one of the configuration.
+    labels = {name: value for name, value in item.labels.items() if name not in own}
+    return {**labels, **{word: value for word, value in own.items() if value}}

@@ -26,7 +26,10 @@ RESTARTS: Final = "restarts"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that a rule leads to. `acts`: somebody works its queue off, so that the mode matters."""
+    """One thing that a rule leads to. `acts`: somebody works its queue off, so that the mode matters.
+
+    `number` tells it from the other steps of its rule, by what it says; 0 stands for its place.
+    """
 
     action: Literal["enqueue", "restart", "none"]
     queue: str = ""
@@ -34,6 +37,7 @@ class Step:
     service: str | None = None
     acts: bool = False
     mode: Mode = "auto"
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,29 @@ class Rulebook:
     services: frozenset[str] = field(default=frozenset())
     mode: Mode = "observe"
 
+    def asked(self, labels: Mapping[str, str]) -> tuple[Rule, ...]:
+        """Return the rules that may match an alert, in their order: most rules name one alert alone."""
+        return self._of_name.get(labels.get("alertname", ""), self._of_any)
+
+    @cached_property
+    def _of_any(self) -> tuple[Rule, ...]:
+        return tuple(rule for rule in self.rules if _named(rule) is None)
+
+    @cached_property
+    def _of_name(self) -> Mapping[str, tuple[Rule, ...]]:
+        names = {name for rule in self.rules if (name := _named(rule)) is not None}
+        return {name: tuple(rule for rule in self.rules if _named(rule) in (None, name)) for name in names}
+
     @cached_property
     def digest(self) -> str:
         """Return what tells this rulebook from another: incidents that an older one was asked about are asked anew."""
         said = repr((self.rules, sorted(self.services), self.mode))
         return hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _named(rule: Rule) -> str | None:
+    """Return the one name of an alert that a rule can match, or None."""
+    return next((one.value for one in rule.matchers if one.name == "alertname" and one.operator == "="), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +108,7 @@ def stricter(*modes: Mode) -> Mode:
 def decide(labels: Mapping[str, str], book: Rulebook) -> tuple[Decision, ...]:
     """Return what the first rule that matches leads to, and those after it where it says so; empty: no rule matches."""
     found: list[Decision] = []
-    for rule in book.rules:
+    for rule in book.asked(labels):
         if not every(rule.matchers, labels):
             continue
         found.extend(_decided(rule, index, step, labels, book) for index, step in enumerate(rule.steps))
@@ -96,20 +118,21 @@ def decide(labels: Mapping[str, str], book: Rulebook) -> tuple[Decision, ...]:
 
 
 def _decided(rule: Rule, index: int, step: Step, labels: Mapping[str, str], book: Rulebook) -> Decision:
+    number = step.number or index
     if step.action == "none":
-        return Decision(rule.id, index, "none", "nothing", "the rule wants nothing done")
+        return Decision(rule.id, number, "none", "nothing", "the rule wants nothing done")
     mode = stricter(book.mode, rule.mode, step.mode)
     try:
         service = None if step.service is None else placeholders.filled(step.service, labels)
         key = service or "" if step.action == "restart" else placeholders.filled(step.key or "{alertname}", labels)
     except placeholders.PlaceholderError as error:
-        return Decision(rule.id, index, step.action, "refuse", f"refused: {error}", word="missing_label")
+        return Decision(rule.id, number, step.action, "refuse", f"refused: {error}", word="missing_label")
     for word, sentence in _objections(service, key, book):
-        return Decision(rule.id, index, step.action, "refuse", f"refused: {sentence}", step.queue, word=word)
+        return Decision(rule.id, number, step.action, "refuse", f"refused: {sentence}", step.queue, word=word)
     verdict, sentence = _verdict(step, mode)
     return Decision(
         rule.id,
-        index,
+        number,
         step.action,
         verdict,
         sentence,

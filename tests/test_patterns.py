@@ -64,6 +64,23 @@ def test_a_mistake_is_a_sentence(pattern, words, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("pattern", "shown"),
+    [
+        ("(\n", "missing ): (\\n"),
+        ("(?\x1b[31mb)", "operator: (?\\x1b"),
+        ("[[:\x07:]]", "range: [:\\x07:]"),
+        ("\\\u202e", "sequence: \\\\u202e"),
+    ],
+)
+def test_a_mistake_is_told_on_one_line(pattern, shown):
+    """What RE2 repeats of the pattern cannot begin a line of its own, or steer a terminal."""
+    told = patterns.problem(pattern)
+    assert told is not None
+    assert told.isprintable()
+    assert shown in told
+
+
 def test_a_good_pattern_has_no_problem():
     """Nothing is said of what compiles."""
     assert patterns.problem("^(ok|fine)$") is None

@@ -47,7 +47,7 @@ def test_what_is_absent_or_empty_is_told(facts: dict[str, str]) -> None:
 
 
 def test_what_an_item_has_of_its_own_comes_before_the_labels() -> None:
-    """No label takes its place; one of an absent thing does."""
+    """No label takes its place, not even that of a thing it lacks: a service is one of the configuration."""
     item = Item(7, "q", "k", "why", attempt=2, labels={"key": "evil", "id": "evil", "service": "label", "user": "u"})
     facts = placeholders.facts(item)
     assert facts == {
@@ -56,10 +56,9 @@ def test_what_an_item_has_of_its_own_comes_before_the_labels() -> None:
         "key": "k",
         "reason": "why",
         "attempt": "2",
-        "service": "label",
         "user": "u",
     }
-    assert set(placeholders.OWN) <= {*facts, "incident"}
+    assert set(placeholders.OWN) <= {*facts, "incident", "service"}
     assert placeholders.facts(Item(1, "q", "k", service="web", incident=3, labels=item.labels))["service"] == "web"
     assert placeholders.facts(Item(1, "q", "k", incident=3))["incident"] == "3"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 END_OF_OPTIONS: Final = "--"
 _LAST_STATUS: Final = 255
+_INTERPRETER: Final = re.compile(r"(|ba|da|z|k|a|fi|c|tc)sh|(python|perl|ruby|php|lua|node)[0-9.]*|su|pwsh")
+_CODE_FOLLOWS: Final = re.compile(r"-[A-Za-z]*[cer]|--(command|eval|print)")
 _READ: Final = handover.OUTPUT + handover.MARGIN
 
 
@@ -66,12 +69,19 @@ class Options:
         for index, text in enumerate(self.argv):
             if "\0" in text:
                 yield ("argv", index), "holds a NUL character, which no program can be given"
-            elif index and (sentence := placeholders.problem(text)):
+            elif index and (sentence := placeholders.problem(text) or self._code_problem(index)):
                 yield ("argv", index), sentence
         yield from self._environment_problems()
         for index, code in enumerate(self.give_up_on):
             if not 1 <= code <= _LAST_STATUS:
                 yield ("give_up_on", index), f"{code} is no exit status of a failure: write 1 to {_LAST_STATUS}"
+
+    def _code_problem(self, index: int) -> str | None:
+        """Refuse what an interpreter would run: there an alert is no argument but the program."""
+        known = any(_INTERPRETER.fullmatch(PurePath(text).name) for text in self.argv[: index - 1])
+        if known and _CODE_FOLLOWS.fullmatch(self.argv[index - 1]) and placeholders.name(self.argv[index]):
+            return "an alert would be run as a program: write the program here, and the placeholder behind it"
+        return None
 
     def _batch_problem(self) -> str | None:
         """Refuse what Windows hands to its shell: that reads an argument again, and runs what follows an &."""

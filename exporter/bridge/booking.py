@@ -68,6 +68,8 @@ class Batch:
     terms: Terms
     now: float
     found: Mapping[str, Head]
+    asked: Mapping[int, tuple[Decision, ...]] = field(default_factory=dict)
+    """Decisions that were made before, by the `id` of the alert."""
     newest: dict[str, Record] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
 
@@ -97,7 +99,8 @@ class Batch:
             return outcome
         if record.found is not None and not record.opened and record.found.rulebook == self.terms.rulebook.digest:
             return outcome
-        record.decisions = decide(alert.labels, self.terms.rulebook)
+        known = self.asked.get(id(alert))
+        record.decisions = decide(alert.labels, self.terms.rulebook) if known is None else known
         # Of an incident that was asked about before, the alert stays what it is: known.
         return "refused" if outcome == "accepted" and is_refused(record.decisions) else outcome
 

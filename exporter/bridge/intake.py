@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from exporter.bridge import booking
+from exporter.bridge.asking import asked
 from exporter.bridge.decided import logged
 from exporter.errors import StoreError, WatchbridgeError
 from exporter.store import audit, counters, incidents
+from exporter.store.engines import OPERATION_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from exporter.bridge.decided import Decided
     from exporter.bridge.terms import Terms
     from exporter.model import Clock
+    from exporter.policy import Decision
     from exporter.store.counters import Increments
     from exporter.store.store import Store
 
@@ -33,6 +36,8 @@ BATCH: Final = 5_000
 """Alerts after which a transaction takes no further delivery: some tenths of a second of work."""
 TRIES: Final = 3
 """How often a batch is tried when another replica was quicker with the same alert."""
+PER_SECOND: Final = 1_000
+"""Alerts that the slowest store takes in a second: a large batch gets more time than other transactions."""
 QUARANTINED_TOLD: Final = 20
 """Quarantined alerts of one batch that get an entry in the audit each."""
 CLOSE_SECONDS: Final = 6.0
@@ -177,10 +182,12 @@ class Intake:
 
     async def _written(self, deliveries: Sequence[Delivery], answers: Increments) -> list[Receipt]:
         terms = self.terms
+        decided_before = await asked(self._store, terms, deliveries)
+        seconds = OPERATION_SECONDS + sum(map(_size, deliveries)) / PER_SECOND
         for left in reversed(range(TRIES)):
             try:
-                async with self._store.writing() as connection:
-                    receipts, decided = await self._booked(connection, terms, deliveries, answers)
+                async with self._store.writing(seconds=seconds) as connection:
+                    receipts, decided = await self._booked(connection, terms, deliveries, answers, decided_before)
             except StoreError as error:
                 if not left or not _is_race(error):
                     raise
@@ -193,12 +200,17 @@ class Intake:
         return receipts
 
     async def _booked(
-        self, connection: AsyncConnection, terms: Terms, deliveries: Sequence[Delivery], answers: Increments
+        self,
+        connection: AsyncConnection,
+        terms: Terms,
+        deliveries: Sequence[Delivery],
+        answers: Increments,
+        decided_before: Mapping[int, tuple[Decision, ...]],
     ) -> tuple[list[Receipt], list[Decided]]:
         now = self._clock.time()
         fingerprints = {alert.fingerprint for delivery in deliveries for alert in delivery.alerts}
         found = await incidents.heads(connection, fingerprints) if fingerprints else {}
-        batch = booking.Batch(terms, now, found)
+        batch = booking.Batch(terms, now, found, decided_before)
         outcomes = [[batch.take(alert, delivery.receiver) for alert in delivery.alerts] for delivery in deliveries]
         decided, tally = await booking.written(connection, batch)
         tally += booking.counted(outcome for each in outcomes for outcome in each)

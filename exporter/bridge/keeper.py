@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from exporter.bridge import booking
 from exporter.bridge.decided import logged
 from exporter.errors import WatchbridgeError
-from exporter.store import audit, backlog, incidents
+from exporter.store import audit, backlog, counters, incidents, replicas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,3 +147,6 @@ class Keeper:
         await backlog.purge(self._store, now - self.finished_retention, PURGED)
         await incidents.purge(self._store, now - self.retention, PURGED)
         await audit.purge(self._store, now - self.retention, PURGED)
+        if self._scope:
+            known = [one.id for one in await replicas.known(self._store)]
+            await counters.forget(self._store, [*known, self._scope])

@@ -63,7 +63,9 @@ class AlertmanagerOptions:
         if self.basic_auth is not None and self.api_token is not None:
             yield ("api_token",), "basic_auth and api_token exclude each other: keep one of them"
         for key, secret in (("bearer_token", self.bearer_token), ("api_token", self.api_token)):
-            if secret is not None and (not secret.reveal().isascii() or not secret.reveal().isprintable()):
+            if secret is not None and not secret.reveal().strip():
+                yield (key,), "is blank: make a token with `openssl rand -hex 32`"
+            elif secret is not None and (not secret.reveal().isascii() or not secret.reveal().isprintable()):
                 yield (key,), "the token holds characters that no header carries: make one of letters and digits"
 
     def warnings(self, configuration: Any) -> Iterator[Told]:
@@ -98,6 +100,12 @@ class RuleStep:
         minimum=1,
         maximum=255,
     )
+
+    @property
+    def number(self) -> int:
+        """Return what its items are known by beside their rule: what it says, whatever its place among the others."""
+        said = json.dumps([self.action, self.queue, self.key, self.service])
+        return int.from_bytes(hashlib.sha256(said.encode()).digest()[:4], "big") >> 1
 
     def problems(self, configuration: Any) -> Iterator[Told]:
         """Yield queues and services that are not configured, and keys that the action does not have."""
@@ -176,6 +184,10 @@ class RuleOptions:
             yield from step_problems(self.steps[0], configuration)
         elif self.queue or self.key or self.service:
             yield (), "`queue`, `key` and `service` stand in each entry of `actions`: move them there"
+        numbers = [one.number for one in self.steps]
+        for index, number in enumerate(numbers):
+            if number in numbers[:index]:
+                yield ("actions", index), "says the same as an entry before it: remove one"
 
     def warnings(self, configuration: Any) -> Iterator[Told]:
         """Yield rules that come after one that takes everything."""

@@ -30,9 +30,9 @@ def _rule(options: RuleOptions, configuration: Configuration) -> Rule:
 
 def _step(options: RuleStep, configuration: Configuration) -> Step:
     if options.action == "restart":
-        return Step("restart", RESTARTS, service=options.service, acts=True)
+        return Step("restart", RESTARTS, service=options.service, acts=True, number=options.number)
     if options.action == "none":
-        return Step("none")
+        return Step("none", number=options.number)
     queue = configuration.queues[options.queue or ""]
     return Step(
         "enqueue",
@@ -41,4 +41,5 @@ def _step(options: RuleStep, configuration: Configuration) -> Step:
         options.service,
         acts=queue.action is not None,
         mode=queue.mode or "auto",
+        number=options.number,
     )

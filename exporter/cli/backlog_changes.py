@@ -113,7 +113,11 @@ def clear(queue: str | None, config: Path | None, output: str, *, yes: bool) -> 
     from exporter.cli import backlog_queues
 
     configuration = data.configured(config)
-    chosen = backlog_queues.named(configuration, queue)
+    chosen = (
+        backlog_queues.named(configuration, None)
+        if queue is None
+        else backlog_queues.sought(configuration, queue, data.awaited("Reading the store", _stored(configuration)))
+    )
     if not yes:
         _asked(chosen, data.awaited("Reading the store", _waiting(configuration, chosen)))
     now = time.time()
@@ -134,6 +138,14 @@ def _asked(queue: str, count: int) -> None:
 
 def _counted(count: int) -> str:
     return f"{count} item{'' if count == 1 else 's'}"
+
+
+async def _stored(configuration: Configuration) -> set[str]:
+    """Return the queues that have items, also those that left the configuration."""
+    from exporter.store import backlog
+
+    async with data.opened(configuration) as store:
+        return {queue for queue, _ in await backlog.counts(store)}
 
 
 async def _waiting(configuration: Configuration, queue: str) -> int:
@@ -213,7 +225,7 @@ _DONE: Final = {"approve": "is released", "retry": "will be tried again", "mark-
 _READY: Final = frozenset({"approve", "retry"})
 _WANTED: Final = {
     "approve": "only what is held because of the mode can be approved",
-    "retry": "only what is dead, has failed or was cleared can be tried again",
+    "retry": "only what is dead, has failed or was cleared can be tried again, and not for an alert that has resolved",
     "mark-processed": "wait for its end, or for its next attempt",
 }
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -20,11 +20,12 @@ from exporter.cli.progress import ProgressLine
 from exporter.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from exporter.backlog_lines import Line
     from exporter.cli.backlog_log import Change
     from exporter.config import Configuration
+    from exporter.store.backlog import BacklogItem, NewItem
     from exporter.store.store import Store
 
 TOLD: Final = 20
@@ -40,7 +41,6 @@ class Imported:
     processed: int = 0
     known: int = 0
     bad: int = 0
-    changes: list[Change] = field(default_factory=list)
 
     @property
     def row(self) -> dict[str, Any]:
@@ -72,18 +72,12 @@ def import_(
     Exit status: 0 all lines were read, 1 some were not, 2 usage or configuration, 3 the store or a file cannot be
     reached.
     """
-    from exporter.cli import backlog_log, backlog_queues
+    from exporter.cli import backlog_queues
 
     configuration = data.configured(config)
     chosen = backlog_queues.named(configuration, queue)
-    found: list[Imported] = []
-    now = time.time()
-    try:
-        with ProgressLine() as line:
-            asyncio.run(_imported(configuration, chosen, files, processed, found, line.hook()))
-    finally:
-        for one in found:
-            backlog_log.record(configuration.backlog.log_file, now, one.changes)
+    with ProgressLine() as line:
+        found = asyncio.run(_imported(configuration, chosen, files, processed, line.hook()))
     rows = [one.row for one in found]
     data.show(output, rows, tuple(rows[0]))
     if any(one.bad for one in found):
@@ -95,89 +89,102 @@ async def _imported(
     queue: str,
     files: tuple[str, ...],
     processed: bool | None,  # noqa: FBT001 -- an option
-    found: list[Imported],
     tell: Callable[[str, int, int | None], None] | None,
-) -> None:
+) -> list[Imported]:
+    found = []
     async with data.opened(configuration) as store:
+        into = _Into(store, queue, configuration.backlog.log_file)
         for file in files:
             with _lines(file) as lines:
                 found.append(Imported(file))
                 named_so = Path(file).name.startswith("processed")
-                await _file(store, queue, lines, found[-1], named_so if processed is None else processed, tell)
+                await _file(into, lines, found[-1], named_so if processed is None else processed, tell)
+    return found
 
 
 async def _file(
-    store: Store,
-    queue: str,
+    into: _Into,
     lines: Iterator[bytes],
     told: Imported,
     processed: bool,  # noqa: FBT001 -- an option
     tell: Callable[[str, int, int | None], None] | None,
 ) -> None:
-    from exporter import backlog_lines
+    from exporter.store.backlog_import import MOST
+    from exporter.store.bulk import pieces
 
-    for found in backlog_lines.read(lines, processed=processed):
-        if isinstance(found, backlog_lines.BadLine):
-            told.bad += 1
-            if told.bad <= TOLD:
-                data.tell(f"{told.file}:{found.number}: {found.sentence}")
-            continue
-        await _take(store, queue, found[1], told)
+    for piece in pieces(_good(lines, told, processed=processed), MOST):
+        await into.take([line for _, line in piece], told)
         if tell is not None:
-            tell(f"Importing {Path(told.file).name}", found[0], None)
+            tell(f"Importing {Path(told.file).name}", piece[-1][0], None)
     if told.bad > TOLD:
         data.tell(f"{told.file}: {told.bad - TOLD} more lines cannot be read")
 
 
-async def _take(store: Store, queue: str, line: Line, told: Imported) -> None:
-    """Add one item, unless it is there."""
-    from exporter.cli.backlog_log import Change
-    from exporter.store import backlog
+def _good(lines: Iterator[bytes], told: Imported, *, processed: bool) -> Iterator[tuple[int, Line]]:
+    """Yield the lines that can be taken with their numbers, and tell of the others."""
+    from exporter import backlog_lines
 
-    if await _known(store, queue, line):
-        told.known += 1
-        return
+    for found in backlog_lines.read(lines, processed=processed):
+        if not isinstance(found, backlog_lines.BadLine):
+            yield found
+            continue
+        told.bad += 1
+        if told.bad <= TOLD:
+            data.tell(f"{told.file}:{found.number}: {found.sentence}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Into:
+    """Where lines go: a queue of a store, and the log file of what changes."""
+
+    store: Store
+    queue: str
+    log_file: Path | None
+
+    async def take(self, lines: Sequence[Line], told: Imported) -> None:
+        """Add the items of lines, unless they are there."""
+        from exporter.cli import backlog_log
+        from exporter.store.backlog_import import Import, add_many
+
+        now = time.time()
+        items = [_item(self.queue, line, now) for line in lines]
+        added = await add_many(self.store, items, Import(self.queue, data.actor(), now, _is_known))
+        new = [line for line, is_new in zip(lines, added, strict=True) if is_new]
+        told.known += len(lines) - len(new)
+        told.processed += sum(line.processed for line in new)
+        told.pending += sum(not line.processed for line in new)
+        backlog_log.record(self.log_file, now, [_change(self.queue, line) for line in new])
+
+
+def _item(queue: str, line: Line, now: float) -> NewItem:
+    from exporter.store.backlog import NewItem
+
     times = {"added_at": line.added_at, "processed_at": line.processed_at}
-    _, added = await backlog.add(
-        store,
-        queue,
-        line.key,
-        line.reason,
-        actor=data.actor(),
-        now=time.time(),
-        origin="import",
-        context={name: value for name, value in times.items() if value is not None},
-        state="done" if line.processed else "pending",
+    context = {name: value for name, value in times.items() if value is not None}
+    return NewItem(
+        queue, line.key, line.reason, "import", "done" if line.processed else "pending", "auto", now, context
     )
-    if not added:
-        told.known += 1
-        return
-    told.processed += line.processed
-    told.pending += not line.processed
-    verb = "import-processed" if line.processed else "import"
-    told.changes.append(Change(verb, line.key, queue, line.reason))
 
 
-async def _known(store: Store, queue: str, line: Line) -> bool:
+def _change(queue: str, line: Line) -> Change:
+    from exporter.cli.backlog_log import Change
+
+    return Change("import-processed" if line.processed else "import", line.key, queue, line.reason)
+
+
+def _is_known(item: NewItem, stored: BacklogItem) -> bool:
     """Return whether a line tells of an item that was pending here once, whatever has become of it since.
 
     A file that was imported before must not enqueue again what has been done meanwhile.
     """
     from exporter.backlog_lines import told
-    from exporter.store import backlog
 
-    if line.processed:
+    if item.state == "done" or "processed_at" in stored.context:
         return False  # the store itself has no two done items of one key by hand
-    wanted = None if line.added_at is None else told(line.added_at)
-    for one in await backlog.listed(store, queue=queue, key=line.key):
-        if "processed_at" in one.context:
-            continue
-        if wanted is None:
-            if one.origin == "import" and "added_at" not in one.context and one.reason == line.reason:
-                return True
-        elif told(added_at(one)) == wanted:
-            return True
-    return False
+    wanted = item.context.get("added_at")
+    if wanted is None:
+        return stored.origin == "import" and "added_at" not in stored.context and stored.reason == item.reason
+    return told(added_at(stored)) == told(wanted)
 
 
 @contextlib.contextmanager

@@ -111,15 +111,15 @@ async def _delivered(store: Store, configuration: Configuration, body: bytes) ->
     import socket
 
     from exporter import alerts
-    from exporter.bridge import booking
     from exporter.bridge.intake import Intake
+    from exporter.bridge.terms import terms
     from exporter.clock import SystemClock
     from exporter.store import counters
 
     # The plan says it all; the log of the intake is that of the server.
     logging.getLogger("exporter.bridge").addHandler(logging.NullHandler())
     replica = configuration.replica or socket.gethostname()[:40]
-    intake = Intake(store, SystemClock(), counters.scope_of(store, replica), booking.terms(configuration))
+    intake = Intake(store, SystemClock(), counters.scope_of(store, replica), terms(configuration))
     intake.start()
     try:
         return await intake.take(alerts.parse(body, time.time()))

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, and_, or_, select, update
 
+from exporter.episodes import OVER
 from exporter.store import audit
 from exporter.store.audit import Entry
-from exporter.store.bridge_tables import backlog_items
+from exporter.store.bridge_tables import backlog_items, incidents
 from exporter.store.bulk import ROWS, pieces
 
 if TYPE_CHECKING:
@@ -51,9 +52,17 @@ async def retry(store: Store, ids: Collection[int], *, actor: str, now: float) -
     mode observe, or an alert that has resolved.
     """
     cancelled = and_(_ITEMS.state == "cancelled", _ITEMS.hold.is_(None))
+    # For an alert that has resolved the gate would let nothing run: that is said now, and not when it is due.
+    over = select(incidents.c.id).where(incidents.c.id == _ITEMS.incident_id, incidents.c.state.in_(OVER)).exists()
     values = _RELEASED | {"state": "pending", "attempts": 0, "approved_by": actor, "due_at": now}
     entry = Entry(now, actor, "retried", "item", None, "")
-    return await _by_number(store, ids, or_(_ITEMS.state.in_(("dead", "failed")), cancelled), values, entry)
+    return await _by_number(
+        store,
+        ids,
+        and_(or_(_ITEMS.state.in_(("dead", "failed")), cancelled), or_(_ITEMS.origin != "rule", ~over)),
+        values,
+        entry,
+    )
 
 
 async def clear(

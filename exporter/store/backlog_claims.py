@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, not_, null, or_, select, update
+from sqlalchemy import ColumnElement, Double, Select, Update, and_, bindparam, exists, not_, null, or_, select, update
 
 from exporter.store import action_runs, backlog_arrays, backlog_clock
 from exporter.store.action_runs import ActionRun, Interrupted
@@ -54,6 +54,30 @@ _FINISH: Final = (
         {name: bindparam(_BOUND[name], type_=_ITEMS[name].type) for name in tuple(_BOUND)[1:]}
         | dict.fromkeys(_AT_END, null())
     )
+)
+
+
+def _due_statement(*, by_hand: bool) -> Select[Any]:
+    """Return the query for what is due of one state. Made once: making it takes longer than running it."""
+    due: ColumnElement[bool] = _ITEMS.due_at <= bindparam("by")
+    if by_hand:
+        due = or_(due, _ITEMS.hold == "mode")
+    which = _ITEMS.queue == bindparam("queue"), _ITEMS.state == bindparam("state"), due
+    query = select(*COLUMNS, _STATE_OF_INCIDENT).where(*which).order_by(_ITEMS.due_at).limit(bindparam("most"))
+    return query.with_for_update(skip_locked=True)
+
+
+_DUE: Final = _due_statement(by_hand=False)
+_DUE_BY_HAND: Final = _due_statement(by_hand=True)
+_OURS: Final = (
+    select(_ITEMS.id, _ITEMS.fence)
+    .where(
+        _ITEMS.id.in_(bindparam("ids", expanding=True)),
+        _ITEMS.state == "running",
+        _ITEMS.lease_owner == bindparam("owner"),
+    )
+    .order_by(_ITEMS.id)
+    .with_for_update()
 )
 
 
@@ -114,35 +138,48 @@ async def _due(connection: AsyncConnection, wish: Wish, limit: int, now: float) 
     One query for each state: only then the index has them in their order, and no row is read, sorted or locked in vain.
     """
     found: list[tuple[BacklogItem, str | None]] = []
+    by = now if wish.due_by is None else wish.due_by
     for state in wish.states:
-        query = due_query(wish, state, now if wish.due_by is None else wish.due_by)
-        rows = await connection.execute(query.limit(limit))
-        found += [(decoded(row), row.incident_state) for row in rows]
+        query = _DUE_BY_HAND if state == "held" and wish.by_hand else _DUE
+        bound = {"queue": wish.queue, "state": state, "by": by, "most": limit}
+        found += [(decoded(row), row[-1]) for row in await connection.execute(query, bound)]
     return sorted(found, key=lambda one: (one[0].due_at, one[0].id))
 
 
 def due_query(wish: Wish, state: str, now: float) -> Select[Any]:
-    """Return the query for what is due of one state: see `_due`."""
-    due: ColumnElement[bool] = _ITEMS.due_at <= now
-    if state == "held" and wish.by_hand:
-        due = or_(due, _ITEMS.hold == "mode")
-    query = select(*COLUMNS, _STATE_OF_INCIDENT).where(_ITEMS.queue == wish.queue, _ITEMS.state == state, due)
-    return query.order_by(_ITEMS.due_at).with_for_update(skip_locked=True)
+    """Return the query for what is due of one state, with its values: see `_due`."""
+    query = _DUE_BY_HAND if state == "held" and wish.by_hand else _DUE
+    return query.params(queue=wish.queue, state=state, by=now, most=wish.limit)
 
 
 async def _begin(connection: AsyncConnection, store: Store, ids: Collection[int], holder: Holder) -> None:
     if not ids:
         return
+    bound: dict[str, Any] = {"ids": ids, "owner": holder.owner, "lease": holder.lease}
+    if store.dialect == "sqlite":
+        bound["clock"] = store.clock.time()
+    if store.dialect not in _BEGIN:
+        clock = bindparam("clock", type_=Double) if store.dialect == "sqlite" else backlog_clock.now(store)
+        _BEGIN[store.dialect] = _begin_statement(clock)
+    await connection.execute(_BEGIN[store.dialect], bound)
+
+
+_BEGIN: Final[dict[str, Update]] = {}
+"""By dialect: see `_begin_statement`."""
+
+
+def _begin_statement(clock: ColumnElement[Any]) -> Update:
+    """Return the statement by which items begin, with a lease by a clock. Made once, as `_due_statement` is."""
     values = {
         "state": "running",
         "hold": None,
         "explanation": None,
         "attempts": _ITEMS.attempts + 1,
         "fence": _ITEMS.fence + 1,
-        "lease_owner": holder.owner,
-        "lease_until": backlog_clock.now(store) + holder.lease,
+        "lease_owner": bindparam("owner", type_=_ITEMS.lease_owner.type),
+        "lease_until": clock + bindparam("lease", type_=Double),
     }
-    await connection.execute(update(backlog_items).where(_ITEMS.id.in_(ids)).values(values))
+    return update(backlog_items).where(_ITEMS.id.in_(bindparam("ids", expanding=True))).values(values)
 
 
 async def _keep_back(connection: AsyncConnection, held: Sequence[Held], now: float) -> None:
@@ -230,9 +267,8 @@ async def _ours(connection: AsyncConnection, owner: str, claims: Collection[tupl
     fences = dict(claims)
     ours: set[int] = set()
     for piece in pieces(sorted(fences)):
-        running = _ITEMS.id.in_(piece), _ITEMS.state == "running", _ITEMS.lease_owner == owner
-        query = select(_ITEMS.id, _ITEMS.fence).where(*running).order_by(_ITEMS.id).with_for_update()
-        ours.update(row.id for row in await connection.execute(query) if fences[row.id] == row.fence)
+        found = await connection.execute(_OURS, {"ids": piece, "owner": owner})
+        ours.update(number for number, fence in found if fences[number] == fence)
     return ours
 
 

@@ -65,6 +65,17 @@ async def moved(store: Store, queues: Sequence[str], now: float, seconds: float)
     return changed
 
 
+async def reconsidered(store: Store, queues: Sequence[str], now: float) -> int:
+    """Let what is held because of the mode be due now: the mode has changed. Returns how many items were changed."""
+    changed = 0
+    for piece in pieces(queues):
+        held = _ITEMS.queue.in_(piece), _ITEMS.state == "held", _ITEMS.hold == "mode", _ITEMS.due_at > now
+        async with store.writing() as connection:
+            done = await connection.execute(update(backlog_items).where(*held).values(due_at=now))
+        changed += int(done.rowcount)
+    return changed
+
+
 def _take(found: Outlook, queue: str, firsts: Sequence[float | None], clocks: tuple[float, float]) -> None:
     now, database = clocks
     due: list[ItemState] = []

@@ -57,6 +57,15 @@ class Terms:
         rules: dict[str, Mode] = {rule.identity: rule.mode or "auto" for rule in configuration.rules}
         return cls(worked(configuration), mode, notices.notices(configuration), groups, maintenance, rules)
 
+    @property
+    def modes(self) -> Mapping[tuple[str, str], Mode]:
+        """Return what goes less far than auto: by its noun and name."""
+        found: dict[tuple[str, str], Mode] = {("all", ""): self.mode}
+        found |= {("queue", name): queue.mode for name, queue in self.queues.items()}
+        found |= {("rule", name): mode for name, mode in self.rules.items()}
+        found |= {("notify", one.identity): one.mode for one in self.notices}
+        return {which: mode for which, mode in found.items() if mode != "auto"}
+
 
 class Recorded(NamedTuple):
     """How a run ended, to be written: `kind` of the action, `seconds` that it took (None: its end was not seen).

@@ -10,8 +10,8 @@ from exporter.policy import stricter
 if TYPE_CHECKING:
     from exporter.model import Hold, Mode
 
-MODE_AGAIN: Final = 30.0
-"""Seconds after which an item that is held because of the mode is looked at again."""
+MODE_AGAIN: Final = 300.0
+"""Seconds after which an item that is held because of the mode is looked at again: a changed mode makes it due."""
 WINDOW_AGAIN: Final = 15.0
 """Seconds after which an item that is held by planned maintenance, or by a silence, is looked at again."""
 

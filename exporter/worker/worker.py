@@ -66,6 +66,7 @@ class Worker:
         self._offset = clock.time() - clock.monotonic()
         self._is_new = True
         self._is_doubtful = False
+        self._has_new_modes = False
         self._ending = False
         self._hurried = False
         self._look_at = clock.monotonic()
@@ -76,6 +77,9 @@ class Worker:
     ) -> None:
         """Take a configuration: what begins from now on begins under it, what runs ends under its own."""
         terms = Terms.of(configuration, maintenance)
+        # At the start nobody knows under which mode items were held; for a person's command the mode holds nothing.
+        if not self._by_hand and (self._books is None or self._books.terms.modes != terms.modes):
+            self._has_new_modes = True
         actor = self._by_hand or ""
         self._books = Books(
             self._store, self._clock, self._holder, self._scope, terms, by_hand=bool(self._by_hand), actor=actor
@@ -158,6 +162,9 @@ class Worker:
         if self._is_doubtful:
             await self._told.release_strays(tuple(self.leases.runs))
             self._is_doubtful = False
+        if self._has_new_modes:
+            await backlog_due.reconsidered(self._store, tuple(self._terms.queues), self._clock.time())
+            self._has_new_modes = False
         found = await backlog_due.outlook(self._store, tuple(self._terms.queues), self._clock.time())
         self._due = found.states
         if found.next_at is not None:
@@ -271,7 +278,7 @@ class Worker:
         await self._drain(grace, is_over=lambda: self._hurried)
         for run in list(self.leases.runs.values()):
             if run.acts:
-                run.stop("the server was stopped")
+                run.stop("the command was stopped" if self._by_hand else "the server was stopped")
         await self._drain(STOP_SECONDS)
         for _ in range(LAST_RECORDS):
             if any(run.ended for run in self.leases.runs.values()):

@@ -158,16 +158,20 @@ async def test_what_cannot_be_filled_in_runs_nothing(item: Item, sentence: str, 
         command.plan(made, item)
 
 
-async def _started(task: asyncio.Task[Outcome], count: int) -> list[psutil.Process]:
-    """Return the processes below this one once there are as many as that."""
-    async with asyncio.timeout(10):
-        while len(found := psutil.Process().children(recursive=True)) < count and not task.done():  # noqa: ASYNC110 - see below
+def _below() -> set[psutil.Process]:
+    return set(psutil.Process().children(recursive=True))
+
+
+async def _started(task: asyncio.Task[Outcome], before: set[psutil.Process], count: int) -> list[psutil.Process]:
+    """Return the new processes below this one, where servers of other tests may run, once there are as many."""
+    async with asyncio.timeout(30):
+        while len(found := _below() - before) < count and not task.done():  # noqa: ASYNC110 - see below
             await asyncio.sleep(0.02)
-    return found
+    return list(found)
 
 
 async def _all_end(found: list[psutil.Process]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in found):  # noqa: ASYNC110 - see below
             await asyncio.sleep(0.02)  # another process's end gives no event
 
@@ -178,17 +182,19 @@ PARENT = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-I',
 
 async def test_at_the_deadline_it_ends_with_all_that_it_started() -> None:
     """The grandchild ignores SIGTERM and holds the output; what was said until then is kept."""
-    task = asyncio.create_task(run(f"print('begun', flush=True); {PARENT}", timeout=1.5))
-    found = await _started(task, 2)
+    before = _below()
+    task = asyncio.create_task(run(f"print('begun', flush=True); {PARENT}", timeout=5))
+    found = await _started(task, before, 2)
     outcome = await task
-    assert outcome == Retry("did not end within 1.5 s and was killed", "begun\n")
+    assert outcome == Retry("did not end within 5 s and was killed", "begun\n")
     assert len(found) == 2
     await _all_end(found)
 
 
 async def test_cancelling_ends_it_with_all_that_it_started() -> None:
+    before = _below()
     task = asyncio.create_task(run(PARENT, timeout=60))
-    found = await _started(task, 2)
+    found = await _started(task, before, 2)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

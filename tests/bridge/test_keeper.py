@@ -16,7 +16,7 @@ from exporter.bridge.keeper import GRACE
 from exporter.bridge.notices import Notice
 from exporter.errors import StoreError
 from exporter.policy import Step
-from exporter.store import audit, backlog
+from exporter.store import audit, backlog, counters, replicas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -241,11 +241,26 @@ async def test_a_look_that_fails_is_done_once(store: Store, fault: str) -> None:
         assert len(await one.items()) == 2
 
 
+async def test_totals_of_replicas_that_nobody_knows_are_forgotten(store: Store) -> None:
+    """Those of the living stay, and what this one counts itself."""
+    async with scene(store) as one:
+        await replicas.begun(store, "lives", NOON)
+        for scope in ("lives", "gone", one.scope):
+            async with store.writing() as connection:
+                await counters.added(connection, scope, Counter({(HELD, ("late",)): 1}))
+        one.clock.pass_(61.0)
+        await one.keeper.tick()
+        found = {scope: await counters.totals(store, scope, [HELD]) for scope in ("lives", "gone", one.scope)}
+        assert [bool(found[scope][HELD]) for scope in ("lives", "gone", one.scope)] == [True, False, True]
+
+
 async def test_two_keepers_at_once(url: str, open_store: Callable[..., Any]) -> None:
     """Each incident opens, or closes, once, and nobody is told twice; neither keeper has any trouble."""
     stores = [await open_store(url) for _ in range(2)]
     told = terms(rule(ENQUEUE, Step("enqueue", "by-hand")), notices=(TOLD,))
     async with scene(stores[0], told) as one, scene(stores[1], told, clock=one.clock) as other:
+        for each in (one, other):  # who counts is one that lives, or its totals are forgotten
+            await replicas.begun(stores[0], each.scope, NOON)
         users = [f"{number:03}" for number in range(60)]
         await one.one(*(firing(f"open-{user}") for user in users))
         await passes(one, SILENT - 60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,12 +56,13 @@ def test_each_word_of_a_rule_reaches_it() -> None:
     assert first == Rule(
         "first",
         (Matcher("alertname", "=", "A"), Matcher("team", "!=", "x"), Matcher("severity", "=~", "a|b")),
-        (Step("enqueue", "careful", "{user}", "{service}", acts=True, mode="approve"),),
+        (Step("enqueue", "careful", "{user}", "{service}", acts=True, mode="approve", number=first.steps[0].number),),
         "auto",
         follow=True,
     )
+    assert len({step.number for step in (*first.steps, *second.steps)}) == 4, "each is known by what it says"
     assert (second.mode, second.follow) == ("approve", False)
-    assert second.steps == (
+    assert tuple(replace(step, number=0) for step in second.steps) == (
         Step("enqueue", "by-hand", mode="observe"),
         Step("restart", "restarts", service="web", acts=True),
         Step("none"),

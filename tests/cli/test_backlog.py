@@ -466,14 +466,12 @@ def test_notifications_are_planned_by_their_entry(
 ) -> None:
     """Their action is that of `notify`; one whose entry is gone waits."""
     with config.open("a", encoding="utf-8") as file:
-        file.write('notify: [{on: incident, action: {kind: command, argv: [/bin/echo, "{key}"]}}]\n')
-    for place in (0, 7):
-        stored(
-            config, {"queue": "notifications", "key": f"{place}:x", "origin": "notify", "context": {"notify": place}}
-        )
+        file.write('notify: [{name: chat, on: incident, action: {kind: command, argv: [/bin/echo, "{key}"]}}]\n')
+    for name in ("chat", "gone"):
+        stored(config, {"queue": "notifications", "key": f"{name}:x", "origin": "notify", "context": {"notify": name}})
     rows = printed("process", "--queue", "notifications")
     assert [(row["outcome"], row["what"].partition(":")[0]) for row in rows] == [
-        ("would run", "/bin/echo 0"), ("waits", "its queue has no action"),
+        ("would run", "/bin/echo chat"), ("waits", "its queue has no action"),
     ]  # fmt: skip
     (row,) = printed("status", "--queue", "notifications")
     assert (row["action"], row["pending"]) == ("notify", 2)
@@ -657,6 +655,22 @@ def test_bad_lines_are_told_with_their_number_and_the_rest_is_imported(run: Call
     many = run("import", file)
     assert len(many.err.splitlines()) == 21
     assert many.err.endswith("30 more lines cannot be read\n")
+
+
+def test_a_long_file_is_imported_whole(run: Callable[..., Any], printed: Callable[..., Any], config: Path) -> None:
+    """Whatever goes into one transaction: in its order, what comes twice once, and each bad line by its number."""
+    lines = [json.dumps({"id": number, "reason": "why"}) for number in range(1100)]
+    lines[1:1] = ["{}", lines[0]]  # a bad one, and one that comes twice at once
+    lines += [lines[0], "nope"]  # twice, far from each other
+    file = config.parent / "users.jsonl"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    done = run("import", file, "--output", "json")
+    assert json.loads(done.out) == [{"file": str(file), "pending": 1100, "processed": 0, "known": 2, "bad": 2}]
+    assert [line.split(" ")[0] for line in done.err.splitlines()] == [f"{file}:2:", f"{file}:1104:"]
+    assert [row["key"] for row in printed("list", "--limit", "2000")] == [str(number) for number in range(1100)]
+    assert log_lines(config) == [f"import {number} (queue user-sync): why" for number in range(1100)]
+    (row,) = json.loads(run("import", file, "--output", "json").out)
+    assert (row["pending"], row["known"]) == (0, 1102)
 
 
 def test_what_a_file_holds_can_be_said(printed: Callable[..., Any], config: Path) -> None:

@@ -150,7 +150,10 @@ def totals(text: str, family: str, label: str) -> Counter[str]:
 
 
 def conserved(program: Program, books: Books) -> str:
-    """Check that what /metrics counts is what the store holds, and return the metrics."""
+    """Check that what /metrics counts is what the store holds, and return the metrics.
+
+    It holds for one program that has the store for itself, once nothing is sent or run any more.
+    """
     text = metrics(program)
     stored = {(queue, state): int(n) for queue, state, n in books.rows(_COUNTS)}
     shown = {key: value for key, value in series(text).items() if key.startswith("watchbridge_backlog_items{")}
@@ -159,6 +162,9 @@ def conserved(program: Program, books: Books) -> str:
         assert shown[f'watchbridge_backlog_items{{queue="{queue}",state="{state}"}}'] == count
     by_state = {state: int(n) for state, n in books.rows("SELECT state, count(*) FROM incidents GROUP BY state")}
     assert {word: n for word, n in totals(text, "watchbridge_incidents", "state").items() if n} == by_state
+    alerts = totals(text, "watchbridge_alerts_total", "outcome")
+    received = books.number("SELECT coalesce(sum(deliveries), 0) FROM incidents")
+    assert sum(alerts.values()) - alerts["quarantined"] == received
     runs = books.rows("SELECT outcome, count(*) FROM action_runs WHERE outcome IS NOT NULL GROUP BY outcome")
     counted = totals(text, "watchbridge_actions_total", "outcome")
     assert {word: n for word, n in counted.items() if n} == {word: int(n) for word, n in runs}

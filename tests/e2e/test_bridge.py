@@ -142,7 +142,6 @@ def test_one_item_for_each_incident_and_rule_whatever_happens_to_the_senders(
     assert fix.overlaps() == everything.overlaps() == []
     _commands_agree(watchbridge, keys)
     text = conserved(program, books)
-    assert sum(totals(text, "watchbridge_alerts_total", "outcome").values()) >= 4
     assert totals(text, "watchbridge_actions_total", "outcome")["done"] == 8
     promtool_is_content(text)
     assert program.stop() == 0

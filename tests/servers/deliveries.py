@@ -115,7 +115,9 @@ class Sender:
 
     Attributes:
         statuses: how often each status was the answer.
+        refusals: how often each sentence was the reason of a 503.
         failures: how often there was no answer, by the class of the error.
+        unexpected: answers of other statuses, and refusals that do not say when to come again.
 
     """
 
@@ -125,6 +127,7 @@ class Sender:
         self.url = url
         self.history = history
         self.statuses: Counter[int] = Counter()
+        self.refusals: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self.unexpected: list[str] = []
         self._name = f"s{next(self._senders)}"
@@ -170,4 +173,6 @@ class Sender:
             self.unexpected.append(f"{answer.status} {answer.headers} {answer.body}")
         with self._lock:
             self.statuses[answer.status] += 1
+            if answer.status == 503:
+                self.refusals[answer.said["detail"]] += 1
         return answer.status == 200

@@ -104,7 +104,7 @@ async def test_a_server_beside_it_runs_none_of_it_twice(url: str, place: Callabl
 
 
 async def test_an_interrupted_command_leaves_nothing_running(place: Callable[..., Any], marks: Any) -> None:
-    """Ctrl-C stops the action and writes that its end was not seen."""
+    """Ctrl-C stops the action, and writes that its end was not seen and why."""
     here = await place(TEXT.format(mode="auto", action=marks.action("exec sleep 60")))
     number = await here.add()
     task = asyncio.create_task(process(here))
@@ -115,6 +115,7 @@ async def test_an_interrupted_command_leaves_nothing_running(place: Callable[...
         await task
     item = await here.item(number)
     assert (item.state, item.lease_owner) == ("dead", None)
+    assert (item.explanation or "").endswith("(the command was stopped)")
     assert [entry.verb for entry in await audit.of(here.store, "item", number)] == ["added", "dead"]
 
 

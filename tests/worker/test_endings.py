@@ -14,7 +14,7 @@ from exporter.worker.queues import Queue
 
 def queue(**changes: Any) -> Queue:
     """Return a queue with three attempts."""
-    return Queue(**{"name": "q", "deeds": (), "attempts": 3, "backoff": (2.0, 4.0)} | changes)
+    return Queue(**{"name": "q", "deeds": {}, "attempts": 3, "backoff": (2.0, 4.0)} | changes)
 
 
 UP, DOWN, UNKNOWN = reading("up"), reading("down"), reading("unknown")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from servers.backlog import new
 
 from exporter import config
@@ -22,7 +24,7 @@ queues:
     verify: {kind: command, argv: [/bin/true], timeout: 3s}
     interrupted: retry
 notify:
-  - {on: backlog, action: {kind: command, argv: [/bin/echo]}}
+  - {name: desk, on: backlog, action: {kind: command, argv: [/bin/echo]}}
   - {on: incident, action: {kind: command, argv: [/bin/false]}}
 """
 
@@ -45,7 +47,7 @@ def test_queues_with_an_action_and_what_notify_tells() -> None:
         (2, 10.0),
         "approve",
     )
-    assert (sync.deeds[0].timeout, sync.retries_interrupted) == (7.0, True)
+    assert (sync.deeds["sync"].timeout, sync.retries_interrupted) == (7.0, True)
     assert sync.verify is not None
     assert sync.verify.timeout == 3.0
     assert queues["notifications"].retries_interrupted
@@ -54,9 +56,25 @@ def test_queues_with_an_action_and_what_notify_tells() -> None:
 def test_a_notification_has_the_action_of_its_entry() -> None:
     """One whose entry is gone, or that names none, has nothing that could be done."""
     telling = worked(config.parse(TEXT, name="test.yml"))["notifications"]
-    places = [{"notify": 0}, {"notify": 1}, {"notify": 2}, {"notify": -1}, {"notify": "0"}, {}]
-    deeds = [telling.deed(stored(context, "notifications")) for context in places]  # type: ignore[arg-type]  # an item
-    assert deeds == [*telling.deeds, None, None, None, None]
+    named, unnamed = telling.deeds
+    contexts = [{"notify": one} for one in (unnamed, named, f"{unnamed}-2", 0, None)]
+    deeds = [telling.deed(stored(context, "notifications")) for context in (*contexts, {})]  # type: ignore[arg-type]  # an item
+    assert deeds == [telling.deeds[unnamed], telling.deeds["desk"], None, None, None, None]
+
+
+def test_a_notification_finds_its_entry_wherever_that_stands() -> None:
+    """A reload that moves, adds or removes entries sends nothing to others than those it was for."""
+    before = config.parse(TEXT, name="test.yml")
+    third = config.parse(
+        "notify: [{on: incident, action: {kind: command, argv: [/bin/true]}}]", name="test.yml"
+    ).notify[0]
+    changed = replace(before, notify=(third, *reversed(before.notify)))
+    old, new_ = (worked(one)["notifications"].deeds for one in (before, changed))
+    assert {identity: new_[identity] for identity in old} == old
+    (added,) = new_.keys() - old.keys()
+    left = worked(replace(before, notify=before.notify[:1]))["notifications"].deeds
+    assert list(left) == ["desk"]
+    assert added not in old
 
 
 def test_as_many_begin_as_the_rate_and_the_places_let() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from servers.backlog import enqueue, incident, new, resolve
 
+from exporter import config
 from exporter.store import action_runs, audit, backlog
 from exporter.worker.gate import MODE_AGAIN, WINDOW_AGAIN
 
@@ -121,7 +122,7 @@ async def test_a_person_releases_what_a_rule_led_to(url: str, place: Callable[..
 
     The intake stores such items held: they are counted there, and nobody was told of them yet.
     """
-    notify = "notify:\n  - {on: backlog, action: {kind: command, argv: [/bin/true]}}\n"
+    notify = "notify:\n  - {name: desk, on: backlog, action: {kind: command, argv: [/bin/true]}}\n"
     here = await place(one_queue(ECHO, "concurrency: 2", mode="approve", more=notify), url)
     worker = here.worker()
     now = here.clock.time()
@@ -134,7 +135,7 @@ async def test_a_person_releases_what_a_rule_led_to(url: str, place: Callable[..
     assert [(await here.item(one)).hold for one in numbers.values()] == ["mode", "mode"]
     assert (await here.counted())["mode",] == 1.0
     told = await backlog.listed(here.store, queue="notifications")
-    assert sorted(item.key for item in told) == sorted(f"0:backlog:{one}:held" for one in numbers.values())
+    assert sorted(item.key for item in told) == sorted(f"desk:backlog:{one}:held" for one in numbers.values())
     await backlog.approve(here.store, list(numbers.values()), actor="cli:ann", now=here.clock.time())
     await here.turn(worker)
     assert [await here.state(one) for one in numbers.values()] == ["done", "done"]
@@ -148,10 +149,59 @@ async def test_in_the_mode_observe_nothing_runs_until_it_changes(place: Callable
     await here.turn(worker)
     assert [(await here.item(one)).hold for one in numbers] == ["mode", "mode"]
     here.adopt(worker, one_queue(ECHO))
-    await here.turn(worker, MODE_AGAIN + 1)
-    await here.turn(worker)
+    for _ in numbers:
+        await here.turn(worker)
     assert [await here.state(one) for one in numbers] == ["done", "done"]
     assert (await here.counted())["q", "command", "done"] == 2.0
+
+
+MODES = """
+mode: {whole}
+queues: {{q: {{action: {{kind: command, argv: [/bin/echo]}}, mode: {queue}}}}}
+rules:
+  - {{name: new, matchers: [a=b], action: none, mode: {new}}}
+  - {{name: sync, action: enqueue, queue: q, mode: {rule}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_due"),
+    [
+        ({"whole": "observe"}, {}, True),
+        ({"queue": "observe"}, {}, True),
+        ({"rule": "approve"}, {}, True),
+        ({"rule": "approve"}, {"rule": "observe"}, True),
+        ({"rule": "approve"}, {"rule": "approve"}, False),
+        ({"rule": "approve"}, {"rule": "approve", "new": "observe"}, True),
+    ],
+)
+async def test_only_a_mode_that_changed_makes_what_it_held_due(
+    url: str, place: Callable[..., Any], before: dict[str, str], after: dict[str, str], *, is_due: bool
+) -> None:
+    """A reload of the same modes writes nothing; what is held for another reason, or waits, is left as it is."""
+    auto = dict.fromkeys(("whole", "queue", "rule", "new"), "auto")
+    here = await place(MODES.format(**auto | before), url)
+    worker, now = here.worker(), here.clock.time()
+    far = {"due_at": now + 900, "rule": "sync"}
+    held = [new("mode", state="held", hold="mode", **far), new("window", state="held", hold="window", **far)]
+    await here.turn(worker)
+    await enqueue(here.store, [*held, new("failed", state="failed", **far)], now)
+    here.adopt(worker, MODES.format(**auto | after))
+    await here.turn(worker)
+    items = {item.key: item for item in await backlog.listed(here.store)}
+    assert {key for key, item in items.items() if item.due_at != now + 900} == ({"mode"} if is_due else set())
+
+
+async def test_at_its_start_a_server_looks_at_all_that_a_mode_holds(place: Callable[..., Any]) -> None:
+    """The mode may have changed while it was down; looked at once more, it waits as long as any."""
+    here = await place(one_queue(ECHO, mode="observe"))
+    number = await here.add()
+    await here.turn(here.worker())
+    await here.turn(here.worker())
+    assert (await here.item(number)).due_at == here.clock.time() + MODE_AGAIN
+    here.configuration = config.parse(one_queue(ECHO), name="test.yml")
+    await here.turn(here.worker())
+    assert await here.state(number) == "done"
 
 
 async def test_nothing_is_run_for_an_alert_that_has_resolved(url: str, place: Callable[..., Any]) -> None:
@@ -175,7 +225,7 @@ async def test_a_dead_item_is_told_of(place: Callable[..., Any], marks: Any, mod
     """By the action of the entry whose matchers match, of which a program starts in the mode auto alone."""
     notify = (
         "notify:\n"
-        f"  - {{on: backlog, {marks.action()}}}\n"
+        f"  - {{name: desk, on: backlog, {marks.action()}}}\n"
         "  - {on: backlog, action: {kind: command, argv: [/bin/true]}, matchers: ['team=\"b\"']}\n"
         "  - {on: incident, action: {kind: command, argv: [/bin/true]}}\n"
     )
@@ -189,7 +239,7 @@ async def test_a_dead_item_is_told_of(place: Callable[..., Any], marks: Any, mod
     await here.turn(worker)
     assert await here.state(number) == "dead"
     (told,) = await backlog.listed(here.store, queue="notifications")
-    assert told.key == f"0:backlog:{number}:dead"
+    assert told.key == f"desk:backlog:{number}:dead"
     assert "q a key" in told.reason
     assert told.item.labels == {"team": "a"}
     await here.turn(worker)
