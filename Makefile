@@ -52,6 +52,8 @@ bench: $(VENV)/.test ## measure beside the peers
 	$(BIN)/python benchmarks/probe_engine.py
 	$(BIN)/python benchmarks/probes.py
 	$(BIN)/python benchmarks/services_memory.py
+	$(BIN)/python benchmarks/webhook_intake.py
+	$(BIN)/python benchmarks/backlog_queue.py
 
 clean: ## remove what was built, and the environment
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

@@ -60,7 +60,7 @@ def slow(rounds: int, seconds: float) -> list[Contender]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(in_memory())
         contenders = []
-        for name, group in (("SQLite", True), ("SQLite, one by one", False)):
+        for name, group in (("SQLite, one by one", False), ("SQLite", True)):
             url = f"sqlite:///{folder}/state{int(group)}/watchbridge.db"
             contenders.append(stack.enter_context(watchbridge(name, folder, url, group=group, slow=True)))
         alternate(contenders, rounds, seconds)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from exporter.acting import Parts
-    from exporter.bridge.intake import Receipt
+    from exporter.bridge.receipts import Receipt
     from exporter.config import Configuration
     from exporter.model import Clock, ProbeParts
     from exporter.services.maintenance import Maintenance
@@ -58,7 +58,7 @@ class Bridge:
     @property
     def trouble(self) -> str | None:
         """Why the store cannot take what is decided."""
-        return self.keeper.trouble or self.worker.trouble
+        return self.intake.trouble or self.keeper.trouble or self.worker.trouble
 
     def start(self) -> None:
         """Begin to receive, to look after incidents and to work."""

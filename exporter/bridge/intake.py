@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 from exporter.bridge import booking
 from exporter.bridge.asking import asked
 from exporter.bridge.decided import logged
+from exporter.bridge.receipts import Receipt, quarantine_noted, receipt, truncated, warn_truncated
 from exporter.errors import StoreError, WatchbridgeError
-from exporter.store import audit, counters, incidents
+from exporter.store import counters, incidents
 from exporter.store.engines import OPERATION_SECONDS
 
 if TYPE_CHECKING:
@@ -34,12 +35,12 @@ WAITING: Final = 30_000
 """Alerts that may wait for their transaction; what comes beyond is asked to come again."""
 BATCH: Final = 5_000
 """Alerts after which a transaction takes no further delivery: some tenths of a second of work."""
+TROUBLED: Final = 60.0
+"""Seconds for which one delivery that could not be stored speaks for the next: who is not ready gets none to try."""
 TRIES: Final = 3
 """How often a batch is tried when another replica was quicker with the same alert."""
 PER_SECOND: Final = 1_000
 """Alerts that the slowest store takes in a second: a large batch gets more time than other transactions."""
-QUARANTINED_TOLD: Final = 20
-"""Quarantined alerts of one batch that get an entry in the audit each."""
 CLOSE_SECONDS: Final = 6.0
 """How long what waits may take to be written at the end: more than one transaction of a store that hangs."""
 DELIVERIES: Final = "watchbridge_deliveries_total"
@@ -51,18 +52,6 @@ class OverloadedError(WatchbridgeError):
     """Too many alerts wait to be stored, or Watchbridge ends: send them again in a moment."""
 
     exit_code = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of the alerts of one delivery."""
-
-    accepted: int = 0
-    duplicates: int = 0
-    late: int = 0
-    quarantined: int = 0
-    refused: int = 0
-    truncated: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -87,6 +76,7 @@ class Intake:
         self._alerts = 0
         self._arrived = asyncio.Event()
         self._answers: Increments = Counter()
+        self._failed: tuple[float, str] | None = None
         self._serving: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -108,6 +98,13 @@ class Intake:
         self._alerts += size
         self._arrived.set()
         return await waiting.receipt
+
+    @property
+    def trouble(self) -> str | None:
+        """Why deliveries cannot be stored: the last one was not, and that is not long ago."""
+        if self._failed is None or self._clock.monotonic() - self._failed[0] > TROUBLED:
+            return None
+        return self._failed[1]
 
     def answered(self, code: int) -> None:
         """Count an answer of the webhook; it is written with the next transaction."""
@@ -170,12 +167,14 @@ class Intake:
                 await self._write(batch[:middle])
                 await self._write(batch[middle:])
                 return
+            self._failed = self._clock.monotonic(), str(error)
             _tell_failed(batch, error)
         except BaseException:
             self._answers.update(answers)
             _tell_failed(batch, OverloadedError())
             raise
         else:
+            self._failed = None
             for one, receipt in zip(batch, receipts, strict=True):
                 if not one.receipt.done():
                     one.receipt.set_result(receipt)
@@ -196,7 +195,7 @@ class Intake:
         if self._stored is not None:
             self._stored()
         logged(decided)
-        _warn_truncated(deliveries)
+        warn_truncated(deliveries)
         return receipts
 
     async def _booked(
@@ -214,10 +213,10 @@ class Intake:
         outcomes = [[batch.take(alert, delivery.receiver) for alert in delivery.alerts] for delivery in deliveries]
         decided, tally = await booking.written(connection, batch)
         tally += booking.counted(outcome for each in outcomes for outcome in each)
-        receipts = [_receipt(delivery, each) for delivery, each in zip(deliveries, outcomes, strict=True)]
-        await _note_quarantined(connection, deliveries, now)
+        receipts = [receipt(delivery, each) for delivery, each in zip(deliveries, outcomes, strict=True)]
+        await quarantine_noted(connection, deliveries, now)
         quarantined = sum(one.quarantined for one in receipts)
-        tally += Counter({(booking.ALERTS, ("quarantined",)): quarantined, (TRUNCATED, ()): _truncated(receipts)})
+        tally += Counter({(booking.ALERTS, ("quarantined",)): quarantined, (TRUNCATED, ()): truncated(receipts)})
         await counters.put(connection, self._scope, {(LAST, ()): now})
         await counters.added(connection, self._scope, tally + answers)
         return receipts, decided
@@ -225,51 +224,6 @@ class Intake:
 
 def _size(delivery: Delivery) -> int:
     return max(1, len(delivery.alerts) + len(delivery.quarantined))
-
-
-def _truncated(receipts: Sequence[Receipt]) -> int:
-    return sum(one.truncated for one in receipts)
-
-
-def _receipt(delivery: Delivery, outcomes: Sequence[str]) -> Receipt:
-    count = Counter(outcomes)
-    return Receipt(
-        count["accepted"],
-        count["duplicate"],
-        count["late"],
-        len(delivery.quarantined),
-        count["refused"],
-        delivery.truncated,
-    )
-
-
-async def _note_quarantined(connection: AsyncConnection, deliveries: Sequence[Delivery], now: float) -> None:
-    told = [
-        audit.Entry(
-            now,
-            "alertmanager",
-            "quarantined",
-            "delivery",
-            None,
-            one.sentence,
-            {"receiver": delivery.receiver, "position": one.position, "code": one.word},
-        )
-        for delivery in deliveries
-        for one in delivery.quarantined
-    ]
-    if told:
-        await audit.added(connection, told[:QUARANTINED_TOLD])
-        for one in told[:QUARANTINED_TOLD]:
-            log.warning("an alert was quarantined: %s", one.reason, extra={"fields": dict(one.details)})
-
-
-def _warn_truncated(deliveries: Sequence[Delivery]) -> None:
-    for one in deliveries:
-        if one.truncated:
-            log.warning(
-                "Alertmanager left alerts out of a delivery: raise `max_alerts` of its webhook",
-                extra={"fields": {"receiver": one.receiver, "alerts": one.truncated}},
-            )
 
 
 def _is_content(error: Exception) -> bool:

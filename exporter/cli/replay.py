@@ -16,8 +16,8 @@ from exporter.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from exporter.bridge.intake import Receipt
     from exporter.bridge.plans import PlannedAlert, PlannedStep
+    from exporter.bridge.receipts import Receipt
     from exporter.config import Configuration
     from exporter.store.store import Store
 

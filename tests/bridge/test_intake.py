@@ -21,6 +21,7 @@ from sqlalchemy import event
 
 from exporter.alerts import Quarantined
 from exporter.bridge import intake as intakes
+from exporter.bridge import receipts as receipts_
 from exporter.bridge.intake import DELIVERIES, LAST, TRUNCATED, OverloadedError
 from exporter.errors import StoreError
 from exporter.policy import Step
@@ -382,7 +383,7 @@ async def test_what_was_quarantined_is_told_without_its_content(store: Store, ca
         assert counted(receipts) == Counter(accepted=1, quarantined=101)
         assert await one.outcomes() == {"accepted": 1, "quarantined": 101}
         told = [each for each in caplog.records if "quarantined" in each.message]
-        assert len(told) == intakes.QUARANTINED_TOLD
+        assert len(told) == receipts_.QUARANTINED_TOLD
 
 
 async def test_f19_what_was_left_out_is_counted_and_never_resolved(
