@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from exporter import probing
-from exporter.cli.services import opened
+from exporter.cli.data import opened
 from exporter.clock import SystemClock
 from exporter.config import load
 from exporter.databases import open_database
@@ -84,17 +84,12 @@ async def _found(configuration: Configuration, name: str) -> Service:
 async def _made(configuration: Configuration) -> list[Service]:
     """Return the services of the store; none where it was never made, or cannot be asked."""
     try:
-        store = await opened(configuration.path)
+        async with opened(configuration) as store:
+            rows = await client_services.made(store, key_ring(configuration.store))
+            REDACTION.learn([row.password.reveal() for row in rows if row.password is not None], "store")
+            return [of_row(row) for row in rows]
     except WatchbridgeError:
         return []
-    try:
-        rows = await client_services.made(store, key_ring(configuration.store))
-        REDACTION.learn([row.password.reveal() for row in rows if row.password is not None], "store")
-        return [of_row(row) for row in rows]
-    except WatchbridgeError:  # an empty database
-        return []
-    finally:
-        await store.close()
 
 
 def _checked(service: Service, reading: Reading) -> Checked:

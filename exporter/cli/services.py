@@ -3,56 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from exporter.cli import service_tables, tables
-from exporter.cli.option_types import FilePath
+from exporter.cli import data, service_tables, tables
 from exporter.cli.progress import ProgressLine
 from exporter.errors import UnknownServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from exporter.services.overview import Overview
     from exporter.store.store import Store
 
-Found = TypeVar("Found")
-
 LISTED: Final = ("client", "service", "state", "since", "uptime_24h", "last_run", "response_time_ms", "reason")
 READINGS: Final = ("checked_at", "state", "status_code", "response_time_ms", "cause", "reason")
 STRETCHES: Final = ("began_at", "ended_at", "state", "seconds")
-
-
-def _with_data(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of every command that prints data of the store."""
-    output = click.option(
-        "--output",
-        type=click.Choice(["table", "json", "csv"]),
-        default="table",
-        show_default=True,
-        help="The format on standard output.",
-    )
-    config = click.option(
-        "--config",
-        "--config.file",
-        "config",
-        type=FilePath(path_type=_path(), dir_okay=False),
-        envvar="WATCHBRIDGE_CONFIG",
-        show_envvar=True,
-        help="The configuration that names the store; without one, the store in the state directory.",
-    )
-    return config(output(function))
-
-
-def _path() -> type[Path]:
-    from pathlib import Path
-
-    return Path
 
 
 @click.group()
@@ -72,7 +41,7 @@ def command() -> None:
     help="Only services in this state.",
 )
 @click.option("--all", "disabled", is_flag=True, help="Also those that are disabled, or no longer configured.")
-@_with_data
+@data.with_output
 def list_(
     names: tuple[str, ...], client: str | None, state: str | None, config: Path | None, output: str, *, disabled: bool
 ) -> None:
@@ -82,7 +51,7 @@ def list_(
 
     Exit status: 0 fine, 1 one that is listed is down, 2 usage or configuration, 3 the store cannot be reached.
     """
-    found = _read(_overviews(config, names))
+    found = data.awaited("Reading the store", _overviews(config, names))
     found = [
         one
         for one in found
@@ -90,14 +59,14 @@ def list_(
         and state in (None, one.state)
         and (disabled or names or one.service.enabled)
     ]
-    _print(output, [_row(one) for one in found], LISTED, service_tables.of(LISTED, "No service."))
+    data.show(output, [_row(one) for one in found], LISTED, "No service.")
     if any(one.state == "down" for one in found):
         raise click.exceptions.Exit(1)
 
 
 @command.command()
 @click.argument("name")
-@_with_data
+@data.with_output
 def show(name: str, config: Path | None, output: str) -> None:
     """Show the state of the service NAME, its last reading, and its uptime over five windows.
 
@@ -105,7 +74,7 @@ def show(name: str, config: Path | None, output: str) -> None:
     """
     from exporter.uptime import WINDOWS
 
-    one = _read(_overviews(config, (name,), length=max(WINDOWS.values())))[0]
+    one = data.awaited("Reading the store", _overviews(config, (name,), length=max(WINDOWS.values())))[0]
     row = _row(one)
     del row["uptime_24h"]  # it stands among the others
     runs, following = _pace(config, one)
@@ -119,7 +88,7 @@ def show(name: str, config: Path | None, output: str) -> None:
         "enabled": one.service.enabled,
         "origin": one.service.origin,
     }
-    _print(output, [row], tuple(row), service_tables.single, single=True)
+    data.show_one(output, row, lambda one: service_tables.single([one]))
 
 
 @command.command()
@@ -127,7 +96,7 @@ def show(name: str, config: Path | None, output: str) -> None:
 @click.option("--since", default="24h", show_default=True, help="How far back, such as 1h, 24h or 30d.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Rows at most.")
 @click.option("--stretches", is_flag=True, help="From when to when it was in which state, instead of the readings.")
-@_with_data
+@data.with_output
 def history(name: str, since: str, limit: int, config: Path | None, output: str, *, stretches: bool) -> None:
     """Show the readings of the service NAME, the newest first, or its stretches of one state.
 
@@ -141,17 +110,17 @@ def history(name: str, since: str, limit: int, config: Path | None, output: str,
         raise click.BadParameter(str(error), param_hint="--since") from None
     columns = STRETCHES if stretches else READINGS
     if stretches:
-        rows = _stretch_rows(_read(_overviews(config, (name,), length=length))[0])[::-1]
+        rows = _stretch_rows(data.awaited("Reading the store", _overviews(config, (name,), length=length))[0])[::-1]
     else:
-        rows = _read(_readings(config, name, length, limit + 1))
-    _print(output, rows[:limit], columns, service_tables.of(columns))
+        rows = data.awaited("Reading the store", _readings(config, name, length, limit + 1))
+    data.show(output, rows[:limit], columns, "Nothing in that time.")
     if len(rows) > limit:
         click.echo(f"These are the newest {limit}: a higher --limit shows more.", err=True)
 
 
 @command.command()
 @click.argument("name")
-@_with_data
+@data.with_output
 def check(name: str, config: Path | None, output: str) -> None:
     """Probe the service NAME now and explain each step.
 
@@ -168,26 +137,17 @@ def check(name: str, config: Path | None, output: str) -> None:
             click.echo(f"  {tables.printable(step)}", err=output != "table")
 
         found = asyncio.run(line.during(f"Probing {tables.printable(name)}", service_check.checked(config, name, tell)))
-    _print(output, [found.row], tuple(found.row), lambda _: found.sentence + "\n", single=True)
+    data.show_one(output, found.row, lambda _: found.sentence + "\n")
     if found.exit_code:
         raise click.exceptions.Exit(found.exit_code)
-
-
-def _read(work: Coroutine[None, None, Found]) -> Found:
-    """Return what is read of the store; on a terminal a line says when that takes long."""
-    with ProgressLine() as line:
-        return asyncio.run(line.during("Reading the store", work))
 
 
 async def _overviews(config: Path | None, names: Sequence[str], *, length: float = 86_400.0) -> list[Overview]:
     from exporter.services.overview import overview
 
-    store = await opened(config)
-    try:
+    async with data.opened(data.configured(config)) as store:
         ids = await _ids(store, names) if names else None
         return await overview(store, time.time(), ids, length=length)
-    finally:
-        await store.close()
 
 
 def _pace(config: Path | None, one: Overview) -> tuple[str | None, float | None]:
@@ -217,12 +177,9 @@ def _pace(config: Path | None, one: Overview) -> tuple[str | None, float | None]
 async def _readings(config: Path | None, name: str, length: float, limit: int) -> list[dict[str, Any]]:
     from exporter.store import service_status
 
-    store = await opened(config)
-    try:
+    async with data.opened(data.configured(config)) as store:
         (identity,) = await _ids(store, (name,))
         found = await service_status.history(store, identity, time.time() - length, limit)
-    finally:
-        await store.close()
     return [
         {
             "checked_at": tables.moment(one.checked_at),
@@ -234,14 +191,6 @@ async def _readings(config: Path | None, name: str, length: float, limit: int) -
         }
         for one in found
     ]
-
-
-async def opened(config: Path | None) -> Store:
-    """Return the store that the configuration names, beside whatever runs; it is not made and not upgraded."""
-    from exporter.config import load
-    from exporter.store.store import Store
-
-    return await Store.open(load(config).store, time, exclusive=False, upgrade=False)
 
 
 async def _ids(store: Store, names: Sequence[str]) -> list[int]:
@@ -282,22 +231,3 @@ def _stretch_rows(one: Overview) -> list[dict[str, Any]]:
         }
         for stretch in one.stretches
     ]
-
-
-def _print(
-    output: str,
-    rows: Sequence[Mapping[str, Any]],
-    columns: Sequence[str],
-    as_table: Callable[[Sequence[Mapping[str, Any]]], str],
-    *,
-    single: bool = False,
-) -> None:
-    if output == "json":
-        text = tables.document(rows[0] if single else list(rows))
-    elif output == "csv":
-        text = tables.values(rows, columns)
-    else:
-        text = as_table(rows)
-    encoding = (sys.stdout.encoding or "utf-8") if output == "table" else "utf-8"
-    sys.stdout.buffer.write(text.encode(encoding, "backslashreplace"))
-    sys.stdout.buffer.flush()
