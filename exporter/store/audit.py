@@ -11,6 +11,7 @@ from sqlalchemy import insert, select
 from exporter.store.bridge_tables import audit
 from exporter.store.bulk import ROWS, delete_oldest, pieces, storable, written
 from exporter.store.columns import NAME_LENGTH, REASON_LENGTH
+from exporter.store.documents import document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,7 +48,7 @@ async def added(connection: AsyncConnection, entries: Iterable[Entry]) -> None:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    details = json.dumps(entry.details, ensure_ascii=False) if entry.details else None
+    details = document(dict(entry.details)) if entry.details else None
     return {
         "at": entry.at,
         "actor": storable(entry.actor, NAME_LENGTH),

@@ -1,4 +1,4 @@
-"""What PostgreSQL wants for speed: many rows in one statement, as arrays, and a plan for the table as it is."""
+"""What PostgreSQL wants for speed: many rows in one statement, as arrays."""
 
 from __future__ import annotations
 
@@ -12,16 +12,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Column, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
-
-
-async def planned_anew(connection: AsyncConnection) -> None:
-    """Let the statements of this transaction be planned for the table as it is; of other engines nothing is asked.
-
-    A connection keeps the plan of its first executions. One that was made while the table was small walks the whole
-    of it for each batch, until the table is analysed for the next time.
-    """
-    if connection.dialect.name == "postgresql":
-        await connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 async def inserted(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

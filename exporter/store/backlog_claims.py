@@ -94,7 +94,6 @@ async def claimed(
     """
     now = store.clock.time()
     found = Claimed()
-    await backlog_arrays.planned_anew(connection)
     for more in (0, LOOKED_AT):
         left = wish.limit - len(found.begun)
         if more and not (found.held and left):
@@ -199,7 +198,6 @@ async def _keep_back(connection: AsyncConnection, held: Sequence[Held], now: flo
 async def finished(connection: AsyncConnection, owner: str, ends: Collection[Finish]) -> set[int]:
     """Write how runs ended, in the caller's transaction; return which items were still ours: the others stay as is."""
     by_number = {end.item.id: end for end in ends}
-    await backlog_arrays.planned_anew(connection)
     ours = await _ours(connection, owner, [(end.item.id, end.item.fence) for end in ends])
     kept = [by_number[number] for number in sorted(ours)]
     for piece in pieces(kept, ROWS):

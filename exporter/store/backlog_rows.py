@@ -10,6 +10,7 @@ from exporter.model import Item
 from exporter.store.bridge_tables import backlog_items
 from exporter.store.bulk import storable
 from exporter.store.columns import NAME_LENGTH, REASON_LENGTH
+from exporter.store.documents import document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -172,7 +173,7 @@ def encoded(item: NewItem, now: float) -> dict[str, Any]:
 def _context(context: Mapping[str, Any]) -> str:
     for left_out in ((), ("annotations",), ("annotations", "labels", "generator_url")):
         kept = {name: value for name, value in context.items() if name not in left_out}
-        text = json.dumps(kept, ensure_ascii=False)
+        text = document(kept)
         text = storable(text, len(text))
         if len(text.encode()) <= CONTEXT_BYTES:
             return text

@@ -91,6 +91,9 @@ _POSTGRESQL = {
         # A transaction of a process that hangs or a host that is gone must not hold its locks.
         "idle_in_transaction_session_timeout": "60000",
         "tcp_user_timeout": "30000",
+        # A connection would keep the plan of its first executions: one that was made while a table was small walks
+        # the whole of it, until the table is analysed for the next time.
+        "plan_cache_mode": "force_custom_plan",
     },
 }
 _MYSQL = {
