@@ -64,7 +64,7 @@ def add(key: str, reason: tuple[str, ...], queue: str | None, config: Path | Non
 async def _add(configuration: Configuration, queue: str, key: str, why: str, now: float) -> tuple[int, bool]:
     from exporter.store import backlog
 
-    async with data.opened(configuration) as store:
+    async with data.opened(configuration, make=True) as store:
         return await backlog.add(store, queue, key, why, actor=data.actor(), now=now)
 
 

@@ -92,7 +92,7 @@ async def _imported(
     tell: Callable[[str, int, int | None], None] | None,
 ) -> list[Imported]:
     found = []
-    async with data.opened(configuration) as store:
+    async with data.opened(configuration, make=True) as store:
         into = _Into(store, queue, configuration.backlog.log_file)
         for file in files:
             with _lines(file) as lines:

@@ -70,8 +70,8 @@ def configured(config: Path | None) -> Configuration:
 
 
 @contextlib.asynccontextmanager
-async def opened(configuration: Configuration, *, empty: bool = False) -> AsyncIterator[Store]:
-    """Give the store of a configuration, beside whatever runs; it is not made and not upgraded.
+async def opened(configuration: Configuration, *, empty: bool = False, make: bool = False) -> AsyncIterator[Store]:
+    """Give the store of a configuration, beside whatever runs; it is not upgraded, and only with `make` made.
 
     StoreError for one of an older program, and for an empty one unless `empty`.
     """
@@ -79,7 +79,11 @@ async def opened(configuration: Configuration, *, empty: bool = False) -> AsyncI
     from exporter.store import schema
     from exporter.store.store import Store
 
-    store = await Store.open(configuration.store, time, exclusive=False, upgrade=False)
+    is_new = make and missing(configuration)
+    store = await Store.open(configuration.store, time, exclusive=False, upgrade=is_new)
+    if make and store.revision is None:
+        await store.close()
+        store = await Store.open(configuration.store, time, exclusive=False)
     try:
         if store.revision != schema.HEAD and not (empty and store.revision is None):
             what = "it is empty" if store.revision is None else "an older Watchbridge made it"
@@ -88,6 +92,17 @@ async def opened(configuration: Configuration, *, empty: bool = False) -> AsyncI
         yield store
     finally:
         await store.close()
+
+
+def missing(configuration: Configuration) -> bool:
+    """Return whether the store is a file that is not there yet."""
+    from pathlib import Path
+
+    from exporter.databases.urls import dialect_of
+    from exporter.store.engines import usable
+
+    url = usable(configuration.store.url.reveal())
+    return dialect_of(url) == "sqlite" and not Path(url.database or "").expanduser().exists()
 
 
 async def maintenance(

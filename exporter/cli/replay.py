@@ -86,23 +86,15 @@ async def _replayed(
     from exporter.bridge.planning import planned
 
     now = time.time()
-    if dry_run and _missing(configuration):
+    if dry_run and data.missing(configuration):
         data.tell("There is no store yet: this is the plan for one that has heard of no alert before.")
         return await planned(None, configuration, body, now, await data.maintenance(configuration, None, now)), None
-    async with data.opened(configuration, empty=dry_run) as store:
+    async with data.opened(configuration, empty=dry_run, make=not dry_run) as store:
         known = None if dry_run and store.revision is None else store
         alerts = await planned(known, configuration, body, now, await data.maintenance(configuration, known, now))
         if dry_run or any(one.position < 0 for one in alerts):
             return alerts, None
         return alerts, await _delivered(store, configuration, body)
-
-
-def _missing(configuration: Configuration) -> bool:
-    from exporter.databases.urls import dialect_of
-    from exporter.store.engines import usable
-
-    url = usable(configuration.store.url.reveal())
-    return dialect_of(url) == "sqlite" and not Path(url.database or "").expanduser().exists()
 
 
 async def _delivered(store: Store, configuration: Configuration, body: bytes) -> Receipt:

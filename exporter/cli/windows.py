@@ -117,7 +117,7 @@ async def _added(configuration: Configuration, wanted: Wanted) -> list[dict[str,
     from exporter.store import client_services, windows
 
     now = time.time()
-    async with data.opened(configuration) as store:
+    async with data.opened(configuration, make=True) as store:
         services = await client_services.listed(store) if wanted.services else []
         made = [one.name for one in services if one.origin == "api" and one.enabled]
         planned = window_flags.windows(wanted, configuration, made, now)

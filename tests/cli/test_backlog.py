@@ -743,8 +743,8 @@ def test_odd_surroundings_give_no_traceback(config: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("list",), ("show", "1"), ("status",), ("add", "1"), ("approve", "1"), ("mark-processed", "1"), ("retry", "1"),
-     ("clear", "--yes"), ("process",), ("process", "--no-test"), ("export",), ("import", "-")],
+    [("list",), ("show", "1"), ("status",), ("approve", "1"), ("mark-processed", "1"), ("retry", "1"),
+     ("clear", "--yes"), ("process",), ("process", "--no-test"), ("export",)],
     ids=" ".join,
 )  # fmt: skip
 def test_without_a_store_the_commands_say_so(
@@ -757,6 +757,20 @@ def test_without_a_store_the_commands_say_so(
     assert (done.code, done.out) == (3, "")
     assert "there is no such file" in done.err
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("words", [("add", "1"), ("import", "-")], ids=" ".join)
+def test_what_is_put_into_the_backlog_makes_the_store(
+    watchbridge: Callable[..., Any], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """As the scripts of old, which needed no server: it is there when that starts."""
+    path = tmp_path / "watchbridge.yml"
+    path.write_text(f"store: {url(path)}\nqueues: {{one: {{}}}}\n", encoding="utf-8")
+    done = watchbridge("backlog", *words, "--config", path, stdin=b'{"id": 1}')
+    assert done.code == 0
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    listed = json.loads(watchbridge("backlog", "list", "--output", "json", "--config", path).out)
+    assert [(row["key"], row["state"]) for row in listed] == [("1", "pending")]
 
 
 @pytest.mark.parametrize(
