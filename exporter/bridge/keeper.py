@@ -25,6 +25,8 @@ log: Final = logging.getLogger("exporter.bridge")
 
 BEAT: Final = 1.0
 """Seconds between two looks."""
+IDLE: Final = 5.0
+"""Seconds between two looks where nothing was written to the store: only time can have changed something."""
 PURGE_EVERY: Final = 60.0
 """Seconds between two removals of what is older than its retention."""
 PURGED: Final = 20_000
@@ -57,6 +59,8 @@ class Keeper:
         self._jumped_at: float | None = None
         self._listen_anew()
         self._purged = clock.monotonic()
+        self._looked_at = 0.0
+        self._mark: object | None = None
         self._serving: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
 
@@ -107,6 +111,10 @@ class Keeper:
             await self._purge()
 
     async def _pass(self) -> None:
+        now, mark = self._clock.monotonic(), self._store.mark()
+        if mark is not None and mark == self._mark and now - self._looked_at < IDLE and self.trouble is None:
+            return
+        self._looked_at, self._mark = now, mark
         terms = self._terms()
         async with self._store.reading() as connection:
             if not await incidents.due(connection, self._clock.time(), terms.late_for, terms.silent_after, limit=1):

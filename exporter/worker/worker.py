@@ -30,6 +30,8 @@ log: Final = logging.getLogger("exporter.worker")
 
 POLL: Final = 1.0
 """Seconds between two looks at what is due, where nobody wakes the worker."""
+IDLE: Final = 30.0
+"""The same where nothing was written to the store since, which a file tells."""
 TICK_SECONDS: Final = 6.0
 """How long the tick under way may take at the end: a little more than one operation of the store."""
 STOP_SECONDS: Final = 9.0
@@ -70,6 +72,8 @@ class Worker:
         self._ending = False
         self._hurried = False
         self._look_at = clock.monotonic()
+        self._looked_at = self._due_at = 0.0
+        self._mark: object | None = None
         self._serving: asyncio.Task[None] | None = None
 
     def adopt(
@@ -145,15 +149,28 @@ class Worker:
             return
         now = self._clock.monotonic()
         if self._is_awake or now >= self._look_at:
-            self._is_awake = False
-            await self._look(now)
+            if self._is_awake or self._may_have_changed(now):
+                await self._look(now)
+            else:
+                self._look_at = now + POLL
         for name in list(self._due):
             if not self._ending and await self.fill(name, Wish(name, 0, self._due[name])):
                 self._due.pop(name, None)
 
+    def _may_have_changed(self, now: float) -> bool:
+        """Return whether another look could find anything else than the last one."""
+        mark = self._store.mark()
+        waits = now >= self._due_at or now - self._looked_at >= IDLE or self.trouble is not None
+        return mark is None or mark != self._mark or waits or abs(self._jumped) >= JUMP
+
+    @property
+    def _jumped(self) -> float:
+        return self._clock.time() - self._clock.monotonic() - self._offset
+
     async def _look(self, now: float) -> None:
         """Find out what is due, and take over what nobody runs any more."""
-        self._look_at = now + POLL
+        self._is_awake = False
+        self._look_at, self._mark = now + POLL, self._store.mark()
         await self._notice_jump()
         if self._is_new:
             # An SQLite file that we hold has no other server: what an earlier one left is ours at once.
@@ -166,9 +183,10 @@ class Worker:
             await backlog_due.reconsidered(self._store, tuple(self._terms.queues), self._clock.time())
             self._has_new_modes = False
         found = await backlog_due.outlook(self._store, tuple(self._terms.queues), self._clock.time())
-        self._due = found.states
+        self._due, self._looked_at, self._due_at = found.states, now, float("inf")
         if found.next_at is not None:
-            self._look_at = min(self._look_at, now + max(_SHORTEST, found.next_at - self._clock.time()))
+            self._due_at = now + max(_SHORTEST, found.next_at - self._clock.time())
+            self._look_at = min(self._look_at, self._due_at)
         if found.overdue:
             await self._take_over(found.overdue)
 

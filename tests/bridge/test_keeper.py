@@ -203,6 +203,9 @@ class Broken:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def mark(self) -> None:
+        """Tell of no commit."""
+
     def reading(self) -> Any:
         raise StoreError(where="the store", reason="as planned")
 
@@ -252,6 +255,27 @@ async def test_totals_of_replicas_that_nobody_knows_are_forgotten(store: Store) 
         await one.keeper.tick()
         found = {scope: await counters.totals(store, scope, [HELD]) for scope in ("lives", "gone", one.scope)}
         assert [bool(found[scope][HELD]) for scope in ("lives", "gone", one.scope)] == [True, False, True]
+
+
+async def test_where_nothing_is_written_it_looks_each_five_seconds(store: Store) -> None:
+    """A commit by anybody is looked at with the next beat; a shared store tells of none, and is asked each time."""
+    async with scene(store) as one:
+        one.keeper._store = store
+        looks: list[float] = []
+        reading = store.reading
+        store.reading = lambda **more: (looks.append(one.clock.monotonic()), reading(**more))[1]  # type: ignore[method-assign]
+        try:
+            for _ in range(12):
+                one.clock.pass_(1.0)
+                await one.keeper.tick()
+            idle = len(looks)
+            await one.one(firing("ada"))
+            one.clock.pass_(1.0)
+            await one.keeper.tick()
+        finally:
+            store.reading = reading  # type: ignore[method-assign]
+        assert idle == (3 if store.dialect == "sqlite" else 12)
+        assert len(looks) == idle + 1
 
 
 async def test_two_keepers_at_once(url: str, open_store: Callable[..., Any]) -> None:

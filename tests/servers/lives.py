@@ -37,6 +37,9 @@ class Faulty:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
+    def mark(self) -> None:
+        """Tell of no commit: whoever looks asks each time, as on a shared store."""
+
     @contextlib.asynccontextmanager
     async def writing(self, **options: Any) -> AsyncIterator[Any]:
         """Give a transaction of the store, and fail as planned."""
