@@ -9,6 +9,7 @@ from exporter import alerts
 from exporter.bridge.intake import Intake
 from exporter.bridge.keeper import Keeper
 from exporter.bridge.options import DEFAULT, NOTIFICATIONS, RESTARTS
+from exporter.bridge.reading import Reading
 from exporter.bridge.terms import terms
 from exporter.store import backlog, counters, incidents
 from exporter.worker.worker import Worker
@@ -39,6 +40,7 @@ class Bridge:
         self._store = store
         self._clock = clock
         self._scope = counters.scope_of(store, replica)
+        self._reading = Reading(store.where)
         self.worker = Worker(store, clock, replica, self._scope)
         self.intake = Intake(store, clock, self._scope, terms(configuration), self.worker.wake)
         self.keeper = Keeper(store, clock, self._scope, self.intake, self.worker.wake)
@@ -80,19 +82,21 @@ class Bridge:
 
     async def totals(self, families: Sequence[str]) -> Mapping[str, Mapping[tuple[str, ...], float]]:
         """Return the totals that this process exports, by family and label values."""
-        return await counters.totals(self._store, self._scope, families)
+        return await self._reading.told(
+            ("totals", *families), lambda: counters.totals(self._store, self._scope, families)
+        )
 
     async def incident_counts(self) -> Mapping[str, int]:
         """Return how many incidents there are by state."""
-        return await incidents.counts(self._store)
+        return await self._reading.told(("incidents",), lambda: incidents.counts(self._store))
 
     async def item_counts(self) -> Mapping[tuple[str, str], int]:
         """Return how many items there are by queue and state."""
-        return await backlog.counts(self._store)
+        return await self._reading.told(("items",), lambda: backlog.counts(self._store))
 
     async def oldest_pending(self) -> Mapping[str, float]:
         """Return since when the oldest pending item of each queue is due."""
-        return await backlog.oldest_pending(self._store)
+        return await self._reading.told(("oldest",), lambda: backlog.oldest_pending(self._store))
 
     def hurry(self) -> None:
         """Give actions that run no more grace, now or at the end."""

@@ -122,6 +122,9 @@ def _limit(context: ssl.SSLContext, options: TlsOptions) -> None:
         warnings.simplefilter("ignore", DeprecationWarning)
         if oldest:
             context.minimum_version = _VERSIONS[oldest]
+        elif context.minimum_version < ssl.TLSVersion.TLSv1_2:
+            # Some systems leave it to the configuration of OpenSSL, which others do not have.
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
         if options.max_version:
             context.maximum_version = _VERSIONS[options.max_version]
     if oldest in _OLD:

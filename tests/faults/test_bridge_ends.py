@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 WORK = {"name": "work", "matchers": ['alertname="Work"'], "action": "enqueue", "queue": "work", "key": "{n}"}
 WAITS = 'i=0; while [ ! -e "$here/go" ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done'
 
+UNANSWERED = {"BrokenPipeError", "ConnectionRefusedError", "ConnectionResetError", "RemoteDisconnected"}
+"""How a sender sees that nobody listens any more."""
+
 
 def _running(watchbridge, script: Script, config: dict, key: str):
     program = watchbridge("serve", config=config)
@@ -47,7 +50,7 @@ def test_f16_told_to_end_it_answers_what_it_took_and_ends_what_it_runs(watchbrid
             assert program.wait(25) == 0
         assert sender.unexpected == []
         assert set(sender.statuses) <= {200, 503}
-        assert set(sender.failures) <= {"ConnectionRefusedError", "ConnectionResetError", "RemoteDisconnected"}
+        assert set(sender.failures) <= UNANSWERED
         assert script.ended()[f"work-{number}"] == 1
         assert books.states("work")[f"work-{number}"] == "done"
     works = set(books.states("work"))

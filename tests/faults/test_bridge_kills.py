@@ -99,7 +99,10 @@ def test_f03_killed_while_it_works_it_does_nothing_twice_unless_told_to(
         for key, state in books.states(queue).items():
             # Only a probe may say of what was never begun that it is done.
             assert state == "dead" or began[key] or queue == "up", (queue, key)
-    assert set(books.states("retry").values()) == {"done"}
+    # Whoever was killed in each of its attempts has none left.
+    assert set(books.states("retry").values()) <= {"done", "dead"}
+    left = "SELECT count(*) FROM backlog_items WHERE queue = 'retry' AND state = 'dead' AND attempts < 3"
+    assert books.number(left) == 0
     conserved(program, books)
     assert program.stop() == 0
     no_tracebacks(watchbridge.started)
