@@ -31,6 +31,9 @@ OPERATION_SECONDS = 5.0
 BUSY_SECONDS = 4.5
 """How long SQLite waits for another process's write lock: less than an operation, so that the error says why."""
 
+ABANDONED_SECONDS = 10.0
+"""How long a server waits for the next statement of a transaction: twice what a whole one may take."""
+
 READS = {"watchbridge_reads": True}
 """Execution options of a transaction that only reads: beside SQLite's one writer, not in its queue."""
 
@@ -88,9 +91,10 @@ _POSTGRESQL = {
         "application_name": "watchbridge",
         "statement_timeout": _MILLISECONDS,
         "lock_timeout": _MILLISECONDS,
-        # A transaction of a process that hangs or a host that is gone must not hold its locks.
-        "idle_in_transaction_session_timeout": "60000",
-        "tcp_user_timeout": "30000",
+        # A transaction of a process that hangs or a host that is gone must not hold its locks: the items that it was
+        # about to claim are skipped by everybody until then.
+        "idle_in_transaction_session_timeout": f"{ABANDONED_SECONDS * 1000:.0f}",
+        "tcp_user_timeout": f"{ABANDONED_SECONDS * 1000:.0f}",
         # A connection would keep the plan of its first executions: one that was made while a table was small walks
         # the whole of it, until the table is analysed for the next time.
         "plan_cache_mode": "force_custom_plan",
@@ -101,7 +105,9 @@ _MYSQL = {
     "charset": "utf8mb4",
     # Without strict mode a value that is too long is cut, silently.
     "init_command": "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
-    f"SESSION innodb_lock_wait_timeout = {OPERATION_SECONDS:.0f}",
+    f"SESSION innodb_lock_wait_timeout = {OPERATION_SECONDS:.0f}, "
+    # Of what waits idly MySQL knows only connections, in a transaction or not; the pool opens new ones.
+    f"SESSION wait_timeout = {6 * ABANDONED_SECONDS:.0f}",
 }
 
 
