@@ -128,8 +128,8 @@ async def _start(
         settings = {"start_new_session": True, "umask": 0o077, "cwd": "/"}
     if dies_with_us and (bind := _binding()) is not None:
         settings["preexec_fn"] = bind
-    try:
-        transport, _ = await asyncio.get_running_loop().subprocess_exec(
+    starting = asyncio.ensure_future(
+        asyncio.get_running_loop().subprocess_exec(
             lambda: watched,
             *argv,
             stdin=subprocess.PIPE,
@@ -138,6 +138,12 @@ async def _start(
             env=dict(environment),
             **settings,
         )
+    )
+    try:
+        transport, _ = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await _abandoned(starting)
+        raise
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument or a variable
         reason = getattr(error, "strerror", None) or str(error)
         raise ProcessNotStartedError(program=argv[0], reason=reason) from error
@@ -174,6 +180,19 @@ def _binding() -> Callable[[], None] | None:
 _PR_SET_PDEATHSIG: Final = 1
 """prctl(2): the signal that a process gets when the thread that started it ends."""
 _ORPHANED: Final = 137
+
+
+async def _abandoned(starting: asyncio.Future[Any]) -> None:
+    """End what was started when nobody wants it any more.
+
+    Cancelling the start itself would kill the leader alone, and then wait for the output that its children hold.
+    """
+    await asyncio.wait({starting}, timeout=REAP_SECONDS)
+    if starting.done() and not starting.cancelled() and starting.exception() is None:
+        transport, watched = starting.result()
+        _kill_group(transport.get_pid())
+        await _within(REAP_SECONDS, watched.exited)
+        transport.close()
 
 
 def _feed(transport: asyncio.SubprocessTransport, data: bytes) -> None:

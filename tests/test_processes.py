@@ -128,6 +128,34 @@ async def test_what_is_left_behind_in_the_background_lives_on_and_holds_nobody()
         left.kill()
 
 
+async def test_cancelling_while_it_starts_ends_all_of_it(tmp_path: Path):
+    """The child that it has started by then holds the output: nobody waits for that, and it is gone as well."""
+    note = tmp_path / "note"
+    script = f"/bin/sleep 60 & echo $$ $! > {note}.part; /bin/mv {note}.part {note}; wait"
+    loop, begun = asyncio.get_running_loop(), asyncio.Event()
+    start = loop.subprocess_exec
+
+    async def at_once(*words, **settings):
+        started = await start(*words, **settings)
+        begun.set()
+        while not note.exists():  # noqa: ASYNC110 - a file gives no event
+            await asyncio.sleep(0.01)
+        return started
+
+    loop.subprocess_exec = at_once
+    try:
+        task = asyncio.create_task(run(["/bin/sh", "-c", script], timeout=60))
+        async with asyncio.timeout(30):
+            await begun.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+    finally:
+        del loop.subprocess_exec
+    for pid in note.read_text().split():
+        await until_gone(int(pid))
+
+
 async def test_cancelling_ends_the_process(tmp_path: Path):
     note = tmp_path / "pid"
     text = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid()) + '.'); time.sleep(60)"

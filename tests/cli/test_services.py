@@ -138,6 +138,7 @@ def by_name(rows: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     return {f"{row['client']}/{row['service']}": row for row in rows}
 
 
+@pytest.mark.alone
 def test_the_list_tells_state_uptime_and_why(config: Path) -> None:
     """As JSON, CSV and a table; 1 says that one is down, and nothing in a reason steers the terminal."""
     filled(config)

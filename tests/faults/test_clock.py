@@ -23,6 +23,7 @@ def target() -> Iterator[Target]:
         yield server
 
 
+@pytest.mark.alone
 def test_a_day_that_did_not_pass_is_nobodys_uptime(watchbridge, target: Target, tmp_path: Path) -> None:
     """A day on, back, and a day back: no counter falls or leaps, no state is lost, each service goes on at its pace."""
     setting = tmp_path / "clock"

@@ -36,6 +36,7 @@ def foreign_writer(url: str) -> sqlite3.Connection:
     return writer
 
 
+@pytest.mark.alone
 async def test_foreign_writer_that_stays(new_url: Callable[[str], str], open_store: Callable[..., Any]) -> None:
     """A lock that another program keeps ends a write after the time limit, and only writes: reads go on."""
     url = new_url("sqlite")
