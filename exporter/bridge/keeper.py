@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from exporter.bridge import booking
 from exporter.bridge.decided import logged
+from exporter.clock import Jumps
 from exporter.errors import WatchbridgeError
 from exporter.store import audit, backlog, counters, incidents, replicas
+from exporter.store.changes import Changes
+from exporter.trouble import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +34,6 @@ PURGE_EVERY: Final = 60.0
 """Seconds between two removals of what is older than its retention."""
 PURGED: Final = 20_000
 """Rows that one removal takes at most."""
-JUMP: Final = 2.0
-"""Seconds by which the wall clock must part from the monotonic one to have been set."""
 GRACE: Final = 3_600.0
 """Seconds in which nothing is silent after we could not be reached: senders try again, and then we know."""
 NEVER: Final = 1e12
@@ -45,8 +46,6 @@ class Keeper:
     def __init__(
         self, store: Store, clock: Clock, scope: str, intake: Intake, stored: Callable[[], None] | None = None
     ) -> None:
-        self.trouble: str | None = None
-        """Why the store cannot take what time does."""
         self.retention = 90 * 86_400.0
         self.finished_retention = 30 * 86_400.0
         self._store = store
@@ -54,15 +53,20 @@ class Keeper:
         self._scope = scope
         self._intake = intake
         self._stored = stored
-        self._offset = clock.time() - clock.monotonic()
+        self._jumps = Jumps(clock)
         self._quiet_until = 0.0
         self._jumped_at: float | None = None
         self._listen_anew()
         self._purged = clock.monotonic()
-        self._looked_at = 0.0
-        self._mark: object | None = None
+        self._trouble = Trouble(log, "incidents cannot be looked after", "incidents can be looked after again")
+        self._changes = Changes(store, IDLE)
         self._serving: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the store cannot take what time does."""
+        return self._trouble.reason
 
     def start(self) -> None:
         """Begin to look."""
@@ -87,19 +91,11 @@ class Keeper:
 
     async def tick(self) -> None:
         """Do once what a second asks for; never raises."""
-        try:
+        with self._trouble.noted():
             await self._tick()
-        except WatchbridgeError as error:
+        if self.trouble is not None:
+            self._changes.forget()
             self._listen_anew()
-            if self.trouble is None:
-                log.error("incidents cannot be looked after: %s", error)  # noqa: TRY400 - a sentence, not a traceback
-            self.trouble = str(error)
-        except Exception as error:  # nobody foresaw it: said once, and tried again each second
-            if self.trouble is None:
-                log.exception("incidents cannot be looked after")
-            self.trouble = f"incidents cannot be looked after ({type(error).__name__}): its log line has the place"
-        else:
-            self.trouble = None
 
     async def _tick(self) -> None:
         self._notice_jump()
@@ -111,10 +107,10 @@ class Keeper:
             await self._purge()
 
     async def _pass(self) -> None:
-        now, mark = self._clock.monotonic(), self._store.mark()
-        if mark is not None and mark == self._mark and now - self._looked_at < IDLE and self.trouble is None:
+        now = self._clock.monotonic()
+        if not self._changes.possible(now):
             return
-        self._looked_at, self._mark = now, mark
+        self._changes.looked(now)
         terms = self._terms()
         async with self._store.reading() as connection:
             if not await incidents.due(connection, self._clock.time(), terms.late_for, terms.silent_after, limit=1):
@@ -142,10 +138,8 @@ class Keeper:
         self._quiet_until = max(self._quiet_until, self._clock.monotonic() + quiet)
 
     def _notice_jump(self) -> None:
-        monotonic, wall = self._clock.monotonic(), self._clock.time()
-        jumped = wall - monotonic - self._offset
-        self._offset = wall - monotonic
-        if jumped > JUMP:
+        if self._jumps.taken() > 0:
+            monotonic = self._clock.monotonic()
             self._quiet_until = monotonic + self._intake.terms.silent_after
             self._jumped_at = monotonic
             log.warning("the clock of this machine was set: no incident is closed by silence for as long as that takes")

@@ -122,10 +122,7 @@ def show(number: int, config: Path | None, output: str) -> None:
     from exporter.cli import details
 
     row = data.awaited("Reading the store", _shown(data.configured(config), number))
-    if row is None:
-        data.tell(f"watchbridge: There is no item {number}: `watchbridge backlog list --all` shows which there are.")
-        raise click.exceptions.Exit(1)
-    data.show_one(output, row, details.text)
+    details.show(output, row, f"There is no item {number}: `watchbridge backlog list --all` shows which there are.")
 
 
 async def _shown(configuration: Configuration, number: int) -> dict[str, Any] | None:

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from exporter.cli import tables
+import click
+
+from exporter.cli import data, tables
 
 LINES = 40
 """Lines of an output that are shown; JSON has all of it."""
+
+
+def show(output: str, row: Mapping[str, Any] | None, missing: str) -> None:
+    """Print one thing in a format; where there is none, say what is missing and end with 1: the check says no."""
+    if row is None:
+        data.tell(f"watchbridge: {missing}")
+        raise click.exceptions.Exit(1)
+    data.show_one(output, row, text)
 
 
 def text(row: Mapping[str, Any]) -> str:

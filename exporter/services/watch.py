@@ -9,16 +9,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from exporter import probing
+from exporter.clock import Jumps
 from exporter.errors import StoreError, WatchbridgeError
 from exporter.model import Reading
 from exporter.replicas import DEAD_AFTER, Liveness, owner
 from exporter.scheduler import Scheduler
+from exporter.services import retention
 from exporter.services.board import Board
 from exporter.services.ledger import Ledger
 from exporter.services.maintenance import Maintenance
 from exporter.services.registry import Registry
 from exporter.services.standing import kept
-from exporter.store import replicas, service_states, service_status, windows
+from exporter.store import replicas
+from exporter.store.changes import Changes
+from exporter.trouble import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,20 +40,14 @@ BEAT: Final = 1.0
 """Seconds between two commits."""
 LOOK_EVERY: Final = 3.0
 """Seconds between two looks at the other replicas and at the services of the store."""
-PURGE_EVERY: Final = 60.0
-"""Seconds between two removals of what is older than its retention."""
-PURGED: Final = 20_000
-"""Rows that one removal takes: ten times more than 10,000 services write in that time would need two."""
-FORGOTTEN_AFTER: Final = 86_400.0
-"""Seconds without a heartbeat after which nobody asks for a replica any more."""
+IDLE: Final = 30.0
+"""Seconds between two looks where nothing was written to the store since, which a file tells."""
 BEGIN_SECONDS: Final = 5.0
 """How long a start waits for the store to tell of the services, so that the first scrape shows them."""
 CLOSE_SECONDS: Final = 6.0
 """How long the tick under way may take at the end: a little more than one operation of the store."""
 LAST_COMMITS: Final = 3
 """Commits at the end, where after an outage more waits than one takes."""
-JUMP: Final = 2.0
-"""Seconds by which the wall clock must part from the monotonic one to have jumped."""
 
 
 class Watch:
@@ -66,8 +64,6 @@ class Watch:
         """Every enabled service, also those that another replica owns."""
         self.maintenance = Maintenance(configuration.windows)
         """The same one over all reloads: whoever acts may hold it."""
-        self.trouble: str | None = None
-        """Why the store cannot take what was seen."""
         self._store = store
         self._clock = clock
         self._keys = keys
@@ -80,9 +76,21 @@ class Watch:
         self._liveness = Liveness(replica)
         self._living: frozenset[str] = frozenset({replica})
         self._stale = True
+        self._changes = Changes(store, IDLE)
+        self._trouble = Trouble(
+            log,
+            "what the probes see cannot be stored",
+            "what the probes see can be stored again",
+            unforeseen="the services could not be looked after",
+        )
         self._begun = False
-        self._offset = clock.time() - clock.monotonic()
+        self._jumps = Jumps(clock)
         self._looked = self._purged = self._committed = clock.monotonic()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the store cannot take what was seen."""
+        return self._trouble.reason
 
     def adopt(self, configuration: Configuration, parts: ProbeParts) -> None:
         """Take a configuration: its services are watched from the next tick on."""
@@ -118,37 +126,29 @@ class Watch:
 
     async def tick(self) -> None:
         """Do what a second asks for: ownership, windows, what is too old, and the commit."""
-        try:
+        with self._trouble.noted():
             await self._tick()
-        except WatchbridgeError as error:
-            if self.trouble is None:
-                log.error("what the probes see cannot be stored: %s", error)  # noqa: TRY400 - a sentence
-            self.trouble = str(error)
-        except Exception as error:  # nobody foresaw it: said once, and tried again each second
-            if self.trouble is None:
-                log.exception("the services could not be looked after")
-            self.trouble = (
-                f"the services could not be looked after ({type(error).__name__}): its log line has the place"
-            )
-        else:
-            if self.trouble is not None:
-                log.info("what the probes see can be stored again")
-            self.trouble = None
+        if self.trouble is not None:
+            self._changes.forget()
 
     async def _tick(self) -> None:
         self._notice_jump()
         self._show(await self.ledger.settle())
         now = self._clock.monotonic()
         failed = None
-        if not self._ending.is_set() and (self._stale or now - self._looked >= LOOK_EVERY):
+        if not self._ending.is_set() and (self._stale or self._is_due(now)):
             self._looked = now
+            self._changes.looked(now)
             failed = await self._look_around()
         await self._commit()
         if failed is not None:
             raise failed
-        if now - self._purged >= PURGE_EVERY:
+        if now - self._purged >= retention.EVERY:
             self._purged = now
-            await self._purge(self._clock.time())
+            await retention.forget_old(self._store, self._registry.configuration.readings, self._clock.time())
+
+    def _is_due(self, now: float) -> bool:
+        return now - self._looked >= LOOK_EVERY and self._changes.possible(now)
 
     async def _commit(self) -> None:
         moment = self._clock.time()
@@ -264,21 +264,15 @@ class Watch:
 
     def _notice_jump(self) -> None:
         """Begin new stretches where the wall clock was set: a day that did not pass is nobody's uptime."""
-        monotonic, wall = self._clock.monotonic(), self._clock.time()
-        before, self._offset = monotonic + self._offset, wall - monotonic
-        if abs(wall - before) < JUMP:
+        jumped = self._jumps.taken()
+        if not jumped:
             return
-        log.warning("the clock of this machine was set", extra={"fields": {"seconds": round(wall - before, 1)}})
+        wall = self._clock.time()
+        before = wall - jumped
+        log.warning("the clock of this machine was set", extra={"fields": {"seconds": round(jumped, 1)}})
         for standing in self.board:
             standing.rebase(before, wall)
         self.ledger.rebase(self.board, before, wall)
-
-    async def _purge(self, now: float) -> None:
-        readings = self._registry.configuration.readings
-        await service_status.purge(self._store, now - readings.retention, PURGED)
-        await service_states.purge(self._store, now - readings.states_retention, PURGED)
-        await replicas.forget(self._store, now - FORGOTTEN_AFTER)
-        await windows.purge(self._store, now)
 
     async def close(self) -> None:
         """Begin no probe any more, let those under way end, and write down everything that was seen."""

@@ -8,9 +8,12 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from exporter.bridge.options import NOTIFICATIONS
+from exporter.clock import Jumps
 from exporter.errors import WatchbridgeError
 from exporter.store import backlog_due
 from exporter.store.backlog_claims import LOOKED_AT, Holder, Wish
+from exporter.store.changes import Changes
+from exporter.trouble import Trouble
 from exporter.worker.books import Books, Terms, fields
 from exporter.worker.leases import LEASE, Leases
 from exporter.worker.runs import Pace, Run, Tools, performed
@@ -37,8 +40,6 @@ TICK_SECONDS: Final = 6.0
 STOP_SECONDS: Final = 9.0
 """How long what was stopped may take to end, and to be judged."""
 LAST_RECORDS: Final = 3
-JUMP: Final = 2.0
-"""Seconds by which the wall clock must part from the monotonic one to have been set."""
 _SHORTEST: Final = 0.01
 
 
@@ -47,8 +48,6 @@ class Worker:
 
     def __init__(self, store: Store, clock: Clock, replica: str, scope: str, *, by_hand: str | None = None) -> None:
         """`replica` names this process in the runs, `scope` in the counters; `by_hand` is the person who runs it."""
-        self.trouble: str | None = None
-        """Why the store cannot be worked with."""
         self.leases = Leases(clock, self._renewed)
         """What is ours: it runs, or waits for its end to be written."""
         self.heard: Callable[[Recorded], None] | None = None
@@ -65,15 +64,16 @@ class Worker:
         self._due: dict[str, tuple[ItemState, ...]] = {}
         self._changed = asyncio.Event()
         self._is_awake = True
-        self._offset = clock.time() - clock.monotonic()
+        self._jumps = Jumps(clock)
         self._is_new = True
         self._is_doubtful = False
         self._has_new_modes = False
         self._ending = False
         self._hurried = False
         self._look_at = clock.monotonic()
-        self._looked_at = self._due_at = 0.0
-        self._mark: object | None = None
+        self._due_at = 0.0
+        self._changes = Changes(store, IDLE)
+        self._trouble = Trouble(log, "the backlog cannot be worked off", "the backlog can be worked off again")
         self._serving: asyncio.Task[None] | None = None
 
     def adopt(
@@ -91,6 +91,11 @@ class Worker:
         self._tools = Tools(self._clock, parts, probing)
         self._due = {}
         self.wake()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the store cannot be worked with."""
+        return self._trouble.reason
 
     def wake(self) -> None:
         """Look at once: something was stored that may be due."""
@@ -128,20 +133,10 @@ class Worker:
 
     async def tick(self) -> None:
         """Write what ended, look at what is due, and begin it; never raises."""
-        try:
+        with self._trouble.noted():
             await self._tick()
-        except WatchbridgeError as error:
-            if self.trouble is None:
-                log.error("the backlog cannot be worked off: %s", error)  # noqa: TRY400 - a sentence, not a traceback
-            self.trouble = str(error)
-        except Exception as error:  # nobody foresaw it: said once, and tried again each second
-            if self.trouble is None:
-                log.exception("the backlog cannot be worked off")
-            self.trouble = f"the backlog cannot be worked off ({type(error).__name__}): its log line has the place"
-        else:
-            if self.trouble is not None:
-                log.info("the backlog can be worked off again")
-            self.trouble = None
+        if self.trouble is not None:
+            self._changes.forget()
 
     async def _tick(self) -> None:
         await self.record()
@@ -159,18 +154,13 @@ class Worker:
 
     def _may_have_changed(self, now: float) -> bool:
         """Return whether another look could find anything else than the last one."""
-        mark = self._store.mark()
-        waits = now >= self._due_at or now - self._looked_at >= IDLE or self.trouble is not None
-        return mark is None or mark != self._mark or waits or abs(self._jumped) >= JUMP
-
-    @property
-    def _jumped(self) -> float:
-        return self._clock.time() - self._clock.monotonic() - self._offset
+        return now >= self._due_at or self._jumps.is_due or self._changes.possible(now)
 
     async def _look(self, now: float) -> None:
         """Find out what is due, and take over what nobody runs any more."""
         self._is_awake = False
-        self._look_at, self._mark = now + POLL, self._store.mark()
+        self._look_at = now + POLL
+        self._changes.looked(now)
         await self._notice_jump()
         if self._is_new:
             # An SQLite file that we hold has no other server: what an earlier one left is ours at once.
@@ -183,7 +173,7 @@ class Worker:
             await backlog_due.reconsidered(self._store, tuple(self._terms.queues), self._clock.time())
             self._has_new_modes = False
         found = await backlog_due.outlook(self._store, tuple(self._terms.queues), self._clock.time())
-        self._due, self._looked_at, self._due_at = found.states, now, float("inf")
+        self._due, self._due_at = found.states, float("inf")
         if found.next_at is not None:
             self._due_at = now + max(_SHORTEST, found.next_at - self._clock.time())
             self._look_at = min(self._look_at, self._due_at)
@@ -192,13 +182,10 @@ class Worker:
 
     async def _notice_jump(self) -> None:
         """Let nothing wait for as long as the wall clock was set back."""
-        offset = self._clock.time() - self._clock.monotonic()
-        if offset < self._offset - JUMP:
-            moved = await backlog_due.moved(
-                self._store, tuple(self._terms.queues), self._clock.time(), self._offset - offset
-            )
+        jumped = self._jumps.taken()
+        if jumped < 0:
+            moved = await backlog_due.moved(self._store, tuple(self._terms.queues), self._clock.time(), -jumped)
             log.warning("the clock of this machine was set back", extra={"fields": {"items": moved}})
-        self._offset = offset
 
     async def _take_over(self, queues: Collection[str] | None, *, at_once: bool = False) -> None:
         began = self._clock.monotonic()

@@ -17,6 +17,7 @@ from exporter.bridge.notices import Notice
 from exporter.errors import StoreError
 from exporter.policy import Step
 from exporter.store import audit, backlog, counters, replicas
+from exporter.store.changes import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -260,7 +261,7 @@ async def test_totals_of_replicas_that_nobody_knows_are_forgotten(store: Store) 
 async def test_where_nothing_is_written_it_looks_each_five_seconds(store: Store) -> None:
     """A commit by anybody is looked at with the next beat; a shared store tells of none, and is asked each time."""
     async with scene(store) as one:
-        one.keeper._store = store
+        one.keeper._store, one.keeper._changes = store, Changes(store, keepers.IDLE)
         looks: list[float] = []
         reading = store.reading
         store.reading = lambda **more: (looks.append(one.clock.monotonic()), reading(**more))[1]  # type: ignore[method-assign]

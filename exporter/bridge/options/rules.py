@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from exporter import placeholders
 from exporter.bridge.options.words import matcher_problems, unknown
@@ -17,28 +17,33 @@ if TYPE_CHECKING:
     from exporter.bridge.options.words import Told
 
 
+# What a rule leads to stands in the rule itself, or in each entry of its `actions`.
+_ACTION: Final[dict[str, Any]] = {
+    "help": "enqueue: an item in `queue`; restart: one in the built-in queue restarts, for `service`; none: nothing."
+}
+_QUEUE: Final[dict[str, Any]] = {"help": "The queue of `enqueue`.", "example": "user-sync", "minimum": 1}
+_KEY: Final[dict[str, Any]] = {
+    "help": "What the item is about: a text, or {label} for the value of a label. Left out: the alert's name.",
+    "example": "{user_id}",
+    "minimum": 1,
+    "maximum": 255,
+}
+_SERVICE: Final[dict[str, Any]] = {
+    "help": "The service it is about: a name, or {label}. What it names must be configured, or the rule refuses.",
+    "example": "{service}",
+    "minimum": 1,
+    "maximum": 255,
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleStep:
     """One thing that a rule leads to."""
 
-    action: Literal["enqueue", "restart", "none"] = option(
-        help="enqueue: an item in `queue`; restart: one in the built-in queue restarts, for `service`; none: nothing."
-    )
-    queue: str | None = option(None, help="The queue of `enqueue`.", example="user-sync", minimum=1)
-    key: str | None = option(
-        None,
-        help="What the item is about: a text, or {label} for the value of a label. Left out: the alert's name.",
-        example="{user_id}",
-        minimum=1,
-        maximum=255,
-    )
-    service: str | None = option(
-        None,
-        help="The service it is about: a name, or {label}. What it names must be configured, or the rule refuses.",
-        example="{service}",
-        minimum=1,
-        maximum=255,
-    )
+    action: Literal["enqueue", "restart", "none"] = option(**_ACTION)
+    queue: str | None = option(None, **_QUEUE)
+    key: str | None = option(None, **_KEY)
+    service: str | None = option(None, **_SERVICE)
 
     @property
     def number(self) -> int:
@@ -67,25 +72,10 @@ class RuleOptions:
         example=['alertname="UserSyncFailed"', 'severity=~"critical|page"'],
         maximum=100,
     )
-    action: Literal["enqueue", "restart", "none"] | None = option(
-        None,
-        help="enqueue: an item in `queue`; restart: one in the built-in queue restarts, for `service`; none: nothing.",
-    )
-    queue: str | None = option(None, help="The queue of `enqueue`.", example="user-sync", minimum=1)
-    key: str | None = option(
-        None,
-        help="What the item is about: a text, or {label} for the value of a label. Left out: the alert's name.",
-        example="{user_id}",
-        minimum=1,
-        maximum=255,
-    )
-    service: str | None = option(
-        None,
-        help="The service it is about: a name, or {label}. What it names must be configured, or the rule refuses.",
-        example="{service}",
-        minimum=1,
-        maximum=255,
-    )
+    action: Literal["enqueue", "restart", "none"] | None = option(None, **_ACTION)
+    queue: str | None = option(None, **_QUEUE)
+    key: str | None = option(None, **_KEY)
+    service: str | None = option(None, **_SERVICE)
     actions: tuple[RuleStep, ...] = option(
         (), help="Several things to do, instead of `action` and the keys that go with it.", maximum=20
     )

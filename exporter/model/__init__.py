@@ -1,0 +1,52 @@
+"""The nouns and what they promise each other. Standard library only; nothing here acts."""
+
+from exporter.model.acting import (
+    HOLDS,
+    ITEM_STATES,
+    MODES,
+    Action,
+    ActionParts,
+    Done,
+    GiveUp,
+    Hold,
+    Item,
+    ItemState,
+    Mode,
+    Outcome,
+    Plan,
+    Retry,
+)
+from exporter.model.probing import STATES, Cause, Component, Probe, ProbeParts, Reading, State
+from exporter.model.scraping import Clock, Collector, Family, Labels, Parts, Reload, Samples, Source
+
+__all__ = [
+    "HOLDS",
+    "ITEM_STATES",
+    "MODES",
+    "STATES",
+    "Action",
+    "ActionParts",
+    "Cause",
+    "Clock",
+    "Collector",
+    "Component",
+    "Done",
+    "Family",
+    "GiveUp",
+    "Hold",
+    "Item",
+    "ItemState",
+    "Labels",
+    "Mode",
+    "Outcome",
+    "Parts",
+    "Plan",
+    "Probe",
+    "ProbeParts",
+    "Reading",
+    "Reload",
+    "Retry",
+    "Samples",
+    "Source",
+    "State",
+]
