@@ -28,8 +28,8 @@ log: Final = logging.getLogger("exporter.bridge")
 
 BEAT: Final = 1.0
 """Seconds between two looks."""
-IDLE: Final = 5.0
-"""Seconds between two looks where nothing was written to the store: only time can have changed something."""
+IDLE: Final = 30.0
+"""Seconds between two looks where nothing was written to the store and nothing is due."""
 PURGE_EVERY: Final = 60.0
 """Seconds between two removals of what is older than its retention."""
 PURGED: Final = 20_000
@@ -60,6 +60,7 @@ class Keeper:
         self._purged = clock.monotonic()
         self._trouble = Trouble(log, "incidents cannot be looked after", "incidents can be looked after again")
         self._changes = Changes(store, IDLE)
+        self._due_at = 0.0
         self._serving: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
 
@@ -107,14 +108,15 @@ class Keeper:
             await self._purge()
 
     async def _pass(self) -> None:
-        now = self._clock.monotonic()
-        if not self._changes.possible(now):
+        monotonic, now = self._clock.monotonic(), self._clock.time()
+        if now < self._due_at and not self._changes.possible(monotonic):
             return
-        self._changes.looked(now)
+        self._changes.looked(monotonic)
         terms = self._terms()
         async with self._store.reading() as connection:
-            if not await incidents.due(connection, self._clock.time(), terms.late_for, terms.silent_after, limit=1):
-                return
+            self._due_at = await incidents.next_change(connection, now, terms.late_for, terms.silent_after)
+        if now < self._due_at:
+            return
         async with self._store.writing() as connection:
             decided, tally = await booking.passed(connection, terms, self._clock.time())
             await booking.totalled(connection, self._scope, tally)

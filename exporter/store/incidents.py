@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -259,6 +260,22 @@ async def due(
     if lock:
         query = query.with_for_update()
     return [_incident(row) for row in await connection.execute(query)]
+
+
+async def next_change(connection: AsyncConnection, now: float, late_for: float, silent_after: float) -> float:
+    """Return when time changes an incident next, by `exporter.episodes.passed`; infinity where there is none to."""
+    late, open_ = incidents.c.state == "late", incidents.c.state == "open"
+    first, seen_ = incidents.c.first_at, incidents.c.seen_at
+    query = select(
+        select(func.min(first)).where(late).scalar_subquery(),
+        select(func.max(first)).where(late).scalar_subquery(),
+        select(func.min(seen_)).where(open_).scalar_subquery(),
+    )
+    earliest, latest, silent = (await connection.execute(query)).one()
+    if latest is not None and latest > now + late_for:
+        return now  # it was written before the clock was set back
+    times = [] if earliest is None else [earliest + late_for]
+    return min([*times, *([] if silent is None else [silent + silent_after])], default=math.inf)
 
 
 async def counts(store: Store) -> dict[str, int]:
