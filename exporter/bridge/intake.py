@@ -192,7 +192,8 @@ class Intake:
                     raise
             else:
                 break
-        if self._stored is not None:
+        # Re-sends make no items; who has `notify` may have one of a closing, too.
+        if self._stored is not None and (decided or terms.notices):
             self._stored()
         logged(decided)
         warn_truncated(deliveries)
