@@ -17,6 +17,7 @@ from exporter.model.acting import (
     Retry,
 )
 from exporter.model.probing import STATES, Cause, Component, Probe, ProbeParts, Reading, State
+from exporter.model.restarting import Restart, RestartParts
 from exporter.model.scraping import Clock, Collector, Family, Labels, Parts, Reload, Samples, Source
 
 __all__ = [
@@ -45,6 +46,8 @@ __all__ = [
     "ProbeParts",
     "Reading",
     "Reload",
+    "Restart",
+    "RestartParts",
     "Retry",
     "Samples",
     "Source",
