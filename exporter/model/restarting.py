@@ -43,7 +43,9 @@ class Restart(Protocol):
         ...
 
     async def restart(self, options: Any, item: Item, parts: RestartParts, timeout: float) -> Outcome:
-        """Restart once, within `timeout` seconds, for an item (what led to it). Never raises, but for a cancellation: then nothing of it runs on.
+        """Restart once, within `timeout` seconds, for an item, which is what led to it.
+
+        Never raises, but for a cancellation: then nothing of it runs on.
 
         `Done` says that the restart was carried out, not yet that it helped; `GiveUp` that no further attempt would
         end otherwise (there is no such unit); anything else that went wrong is `Retry`.

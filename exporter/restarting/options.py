@@ -53,7 +53,7 @@ class RestartTiming:
     )
     rest: Duration = option(
         Duration(30.0),
-        help="How long to wait after that, before it begins anew, where the alert still fires and the circuit is closed.",
+        help="How long to wait after that before it begins anew, where the alert still fires.",
         minimum=0,
         maximum=DAY,
     )
@@ -80,7 +80,7 @@ class RestartTiming:
 
 
 PRESETS: Final = {"process": (3, 300.0), "message": (5, 300.0)}
-"""Failures after which a circuit opens, and seconds after which it lets one trial through: those of the two monitors."""
+"""Failures after which a circuit opens, and seconds after which it lets one trial through: as the two monitors."""
 BY_CRITICALITY: Final = {"low": 2, "normal": 3, "high": 5}
 """Failures after which a circuit opens where the service names neither: what matters more is tried more often."""
 
@@ -156,7 +156,7 @@ class FleetBreakerOptions:
     )
     per: Duration = option(
         Duration(600.0),
-        help="What was wanted to be restarted so long ago, or waits still, is failing; one whose parent fails counts not.",
+        help="Failing is what was to be restarted so long ago, or waits still; one whose parent fails counts not.",
         minimum=1,
         maximum=DAY,
     )
