@@ -162,7 +162,7 @@ def _pace(config: Path | None, one: Overview) -> tuple[str | None, float | None]
     try:
         if one.service.origin == "api":
             pace = pace_of_row(one.service.cron_schedule)
-        elif options is not None and options.client == one.service.client:
+        elif options is not None and options.probe is not None and options.client == one.service.client:
             pace = pace_of(options.probe.beside)
         else:
             return None, None

@@ -39,6 +39,9 @@ class Configuration:
         windows: `exporter.windows.WindowOptions`.
         mode: observe, approve or auto; None when left out, which is observe.
         alertmanager, rules, queues, incidents, backlog, notify: those of `exporter.bridge.options`.
+        groups, restarts, budgets, fleet_breaker: those of `exporter.restarting.options`.
+        alarms: `exporter.process_alarms.options.AlarmOptions` by name.
+        node: the name of the host that this process runs on, or None.
         readings: `exporter.services.options.ReadingsOptions`.
         replica: the name of this one of several replicas, or None.
         collectors: by the word of the collector and the name of the source, each the collector's `Options`. Every
@@ -65,6 +68,12 @@ class Configuration:
     alertmanager: Any = None
     rules: tuple[Any, ...] = ()
     queues: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    groups: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    restarts: Any = None
+    budgets: tuple[Any, ...] = ()
+    fleet_breaker: Any = None
+    alarms: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    node: str | None = None
     incidents: Any = None
     backlog: Any = None
     notify: tuple[Any, ...] = ()

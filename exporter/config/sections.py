@@ -176,6 +176,38 @@ SECTIONS: Final = (
         check="exporter.bridge.options:queue_mistakes",
     ),
     Section(
+        word="groups",
+        options="exporter.restarting.options:GroupOptions",
+        shape="mapping",
+        help="Groups of services, by the name that services give as `group`.",
+        check="exporter.restarting.options:group_mistakes",
+    ),
+    Section(word="restarts", options="exporter.restarting.options:RestartsOptions", help="Restarts as a whole."),
+    Section(
+        word="budgets",
+        options="exporter.restarting.options:BudgetOptions",
+        shape="many",
+        help="How many restarts may begin in a time, of each service, each group, or in all; each of them holds.",
+    ),
+    Section(
+        word="fleet_breaker",
+        options="exporter.restarting.options:FleetBreakerOptions",
+        help="When so much fails at once that nothing is restarted.",
+    ),
+    Section(
+        word="alarms",
+        options="exporter.process_alarms.options:AlarmOptions",
+        shape="mapping",
+        help="Tables of processes in alarm, by name: what is in alarm there and is a service here is restarted.",
+    ),
+    Section(
+        word="node",
+        options=str,
+        shape="optional",
+        help="The name of the host that this process runs on, as services say it with `node`; left out, the host's.",
+        facts=Facts(minimum=1, maximum=253, example="web1"),
+    ),
+    Section(
         word="incidents",
         options="exporter.bridge.options:IncidentsOptions",
         help="When incidents end by themselves, and how long they are remembered.",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
-from exporter import programs
+from exporter import kinds, programs
 from exporter.config.options import Choice, Duration, Kind, option
+from exporter.errors import UnknownKindError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,9 +110,6 @@ class CircuitOptions:
         return self.failures or failures, self.reset or reset
 
 
-GROUP_PRESET: Final = "message"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupOptions:
     """A group of services: what bounds its restarts as a whole."""
@@ -170,3 +168,48 @@ class RestartsOptions:
     retention: Duration = option(
         Duration(365.0 * DAY), help="How long it is remembered what was restarted.", minimum=HOUR, maximum=3650 * DAY
     )
+
+
+def on_host(restart: Choice) -> bool:
+    """Return whether a restart acts on the host of the replica that runs it; one that is not installed does."""
+    try:
+        return bool(kinds.load("restarts", restart.kind).ON_HOST)
+    except (UnknownKindError, ImportError, AttributeError):
+        return True
+
+
+def restart_problems(service: Any, configuration: Any) -> Iterator[Told]:
+    """Yield what is wrong with the restart of a service; paths are those of its keys."""
+    kind = service.restart.kind
+    if service.restart.beside.verify is None and service.probe is None and not _verifies(service.restart):
+        yield ("restart",), f"nobody can say whether a restart of the kind {kind} helped: give `verify`, or a `probe`"
+    if configuration.replica is not None and _is_homeless(service, configuration):
+        yield ("restart", "kind"), f"{kind} acts on one host, and replicas share the store: say which with `node`"
+
+
+def restart_warnings(service: Any, configuration: Any) -> Iterator[Told]:
+    """Yield what works and is hardly meant."""
+    if configuration.replica is None and _is_homeless(service, configuration):
+        kind = service.restart.kind
+        yield ("restart", "kind"), f"{kind} acts on one host, and others may share the store: say which with `node`"
+
+
+def _verifies(restart: Choice) -> bool:
+    try:
+        return bool(kinds.load("restarts", restart.kind).VERIFIES)
+    except (UnknownKindError, ImportError, AttributeError):
+        return True
+
+
+def _is_homeless(service: Any, configuration: Any) -> bool:
+    """Return whether nobody says on which host a restart acts, and several replicas may live on the store."""
+    is_shared = not configuration.store.url.reveal().startswith("sqlite")
+    return is_shared and service.node is None and on_host(service.restart)
+
+
+def group_mistakes(configuration: Any) -> Iterator[Told]:
+    """Yield groups that no service is in."""
+    known = {service.group for service in configuration.services.values() if service.group}
+    for name in configuration.groups:
+        if name not in known:
+            yield ("groups", name), f"no service is in the group {name!r}: give a service `group: {name}`, or remove it"

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from exporter.config.options import Choice, Duration, Kind, option
+from exporter.restarting.options import CircuitOptions, RestartTiming, restart_problems, restart_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +113,9 @@ def _cron_problem(pattern: str, zone: str) -> str | None:
 class ServiceOptions:
     """A service: something that is up, degraded or down."""
 
-    probe: Annotated[Choice, Kind("probes", Timing)] = option(help="How its state is found out.")
+    probe: Annotated[Choice, Kind("probes", Timing)] | None = option(
+        None, help="How its state is found out. A service with `restart` alone is not watched, only restarted."
+    )
     client: str = option(
         "default",
         help="Whose service it is: the label `client`.",
@@ -124,10 +127,41 @@ class ServiceOptions:
     group: str | None = option(None, help="Services that belong together, for windows.", example="frontend", minimum=1)
     criticality: Literal["low", "normal", "high"] = option("normal", help="How much it matters.")
     depends_on: tuple[str, ...] = option((), help="Services that it needs: its parents.", example=["db"])
+    restart: Annotated[Choice, Kind("restarts", RestartTiming)] | None = option(
+        None, help="How it is restarted. Left out, it never is."
+    )
+    circuit: CircuitOptions = option(
+        default_factory=CircuitOptions, help="When failed restarts make it be left alone for a while."
+    )
+    node: str | None = option(
+        None,
+        help="The host whose processes, units or containers its restart acts on: only a replica of that `node` may. "
+        "Left out: the one host that there is.",
+        example="web1",
+        minimum=1,
+        maximum=253,
+    )
+    alarm: str | None = option(
+        None, help="The name of its process in the tables of `alarms`. Left out: the service's own name.", minimum=1
+    )
     enabled: bool = option(True, help="Whether it is probed.")  # noqa: FBT003 - a default
     series: Literal["default", "full"] = option(
         "default", help="full adds phases, uptime ratios by window and components (at most 50) to its series."
     )
+
+    def problems(self, configuration: Any) -> Iterator[Told]:
+        """Yield what makes it no service, or its restart one that nobody could judge or that nobody may run."""
+        if self.probe is None and self.restart is None:
+            yield (), "has neither `probe` nor `restart`: give one of them"
+        if self.restart is not None:
+            yield from restart_problems(self, configuration)
+
+    def warnings(self, configuration: Any) -> Iterator[Told]:
+        """Yield what has no effect without a restart, and a shared store whose replicas may be on several hosts."""
+        if self.restart is not None:
+            yield from restart_warnings(self, configuration)
+        elif self.node is not None or self.alarm is not None:
+            yield (), "has no `restart`: `node` and `alarm` have no effect"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

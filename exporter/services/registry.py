@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from exporter import kinds
 from exporter.logs import REDACTION
@@ -34,8 +34,8 @@ class Registry:
         self._mark: object = None
 
     async def load(self) -> list[Service]:
-        """Return the enabled services, those of the file first; StoreError when the store does not answer."""
-        options = self.configuration.services
+        """Return the enabled services that have a probe, those of the file first. Raises StoreError."""
+        options = {name: one for name, one in self.configuration.services.items() if one.probe is not None}
         if self._ids is None:
             self._ids = await client_services.registered(
                 self._store, [_for_store(name, one) for name, one in options.items()]
@@ -55,13 +55,14 @@ class Registry:
 
 
 def _for_store(name: str, options: ServiceOptions) -> FileService:
-    timing = options.probe.beside
-    expected = getattr(options.probe.options, "expected_status_code", None)
+    probe: Any = options.probe
+    timing = probe.beside
+    expected = getattr(probe.options, "expected_status_code", None)
     pace = pace_of(timing)
     return client_services.FileService(
         client=options.client,
         name=name,
-        endpoint=kinds.load("probes", options.probe.kind).target(options.probe.options),
+        endpoint=kinds.load("probes", probe.kind).target(probe.options),
         enabled=options.enabled,
         cron_schedule=pace.pattern if isinstance(pace, Cron) else None,
         timeout_ms=round(timing.patience * 1000),

@@ -104,14 +104,15 @@ def pace_of_row(pattern: str | None) -> Cron:
 
 
 def configured(name: str, options: ServiceOptions, identity: int) -> Service:
-    """Return the service of an entry below `services`."""
-    timing: Timing = options.probe.beside
+    """Return the service of an entry below `services` that has a probe."""
+    probe: Any = options.probe
+    timing: Timing = probe.beside
     return Service(
         id=identity,
         client=options.client,
         name=name,
-        kind=options.probe.kind,
-        options=options.probe.options,
+        kind=probe.kind,
+        options=probe.options,
         pace=pace_of(timing),
         timeout=timing.patience,
         slow_after=timing.slow_after,
