@@ -2,14 +2,14 @@
 
 Times are seconds since 1970, UTC, as floating point numbers: the same value on every engine, without time zones.
 Keys compare byte for byte on every engine: two sources whose names differ only in case are two rows.
-The tables of incidents and of the backlog are in `exporter.store.bridge_tables`.
+The tables of incidents and of the backlog are in `exporter.store.bridge_tables`, those of restarts in `restart_tables`.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
 
-from exporter.store import bridge_tables
+from exporter.store import bridge_tables, restart_tables
 from exporter.store.columns import MYSQL, NAME_LENGTH, NUMBER, NUMBERED, REASON_LENGTH, metadata, number
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "collector_runs",
     "metadata",
     "replicas",
+    "restart_tables",
     "service_states",
     "service_status",
     "service_totals",
