@@ -19,7 +19,7 @@ from exporter.model import Done, GiveUp, Outcome, Plan, Retry
 from exporter.placeholders import PlaceholderError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from exporter.model import ActionParts, Clock, Item
 
@@ -58,7 +58,17 @@ async def run(kind: str, options: Any, item: Item, parts: ActionParts, timeout: 
     that does not end within `timeout` seconds is cancelled `GRACE` seconds later.
     """
     began = parts.clock.monotonic()
-    task = asyncio.ensure_future(_called(kind, options, item, parts, timeout))
+
+    async def act() -> Any:
+        return await kinds.load("actions", kind).act(options, item, parts, timeout)
+
+    outcome = await within(act, f"action of the kind {kind!r}", timeout)
+    return outcome, parts.clock.monotonic() - began
+
+
+async def within(call: Callable[[], Awaitable[Any]], what: str, timeout: float) -> Outcome:
+    """Return how a deed of a kind (`what` it is, in words) ended: in time, never an exception, as `run` says."""
+    task = asyncio.ensure_future(_called(call, what))
     _running.add(task)
     task.add_done_callback(_ended)
     try:
@@ -72,21 +82,21 @@ async def run(kind: str, options: Any, item: Item, parts: ActionParts, timeout: 
         outcome = task.result()
     else:
         outcome = Retry(f"did not end within {timeout:g} s and was cancelled")
-    return _shown(outcome), parts.clock.monotonic() - began
+    return _shown(outcome)
 
 
-async def _called(kind: str, options: Any, item: Item, parts: ActionParts, timeout: float) -> Outcome:
+async def _called(call: Callable[[], Awaitable[Any]], what: str) -> Outcome:
     """Return how the kind says that it ended, or what it means that it did not say."""
     try:
-        outcome = await kinds.load("actions", kind).act(options, item, parts, timeout)
+        outcome = await call()
     except UnknownKindError as error:
         return GiveUp(str(error))
     except Exception as error:  # noqa: BLE001 - a third party's kind may raise anything
-        return Retry(_unexpected(kind, error))
+        return Retry(_unexpected(what, error))
     if isinstance(outcome, Done | Retry | GiveUp):
         return outcome
     # Whether it was done, nobody knows: a further attempt would not say more.
-    return GiveUp(_unexpected(kind, TypeError(f"a {type(outcome).__name__} instead of an outcome")))
+    return GiveUp(_unexpected(what, TypeError(f"a {type(outcome).__name__} instead of an outcome")))
 
 
 def _ended(task: asyncio.Task[Outcome]) -> None:
@@ -102,15 +112,20 @@ def plan(kind: str, options: Any, item: Item) -> Plan | str:
     except (UnknownKindError, PlaceholderError) as error:
         return _line(str(error))
     except Exception as error:  # noqa: BLE001 - a third party's kind may raise anything
-        return _line(_unexpected(kind, error))
+        return _line(_unexpected(f"action of the kind {kind!r}", error))
+    return shown(found, f"action of the kind {kind!r}")
+
+
+def shown(found: Any, what: str) -> Plan | str:
+    """Return a plan of a kind (`what` it is, in words) as everybody may see it, a sentence where it is none."""
     if not isinstance(found, Plan):
-        return _line(_unexpected(kind, TypeError(f"a {type(found).__name__} instead of a plan")))
+        return _line(_unexpected(what, TypeError(f"a {type(found).__name__} instead of a plan")))
     return Plan(_line(found.sentence), _clean(dict(found.details)))
 
 
 def _shown(outcome: Outcome) -> Outcome:
     """Return an outcome as everybody may see it: what a program says is in it, and a program may say anything."""
-    found = replace(outcome, detail=_line(str(outcome.detail)), output=_output(str(outcome.output)))
+    found = replace(outcome, detail=_line(str(outcome.detail)), output=printable(str(outcome.output)))
     if isinstance(found, Retry) and found.after is not None:
         is_time = isinstance(found.after, int | float) and math.isfinite(found.after) and found.after >= 0
         return replace(found, after=min(float(found.after), LONGEST_AFTER) if is_time else None)
@@ -124,7 +139,7 @@ def _line(text: str) -> str:
     return clean if len(clean) <= _LONGEST_DETAIL else clean[: _LONGEST_DETAIL - 1] + "…"
 
 
-def _output(text: str) -> str:
+def printable(text: str) -> str:
     """Return an output without known secrets, of at most OUTPUT bytes of UTF-8; ends of lines and tabs stay.
 
     Of one that is longer the last bytes are left out before the cut: a secret may end there in its middle.
@@ -150,13 +165,13 @@ def _clean(value: Any, depth: int = 0) -> Any:
     return _clean(str(value))
 
 
-def _unexpected(kind: str, error: Exception) -> str:
+def _unexpected(what: str, error: Exception) -> str:
     """Return a sentence about a run that broke, and log each way of breaking once: each item would repeat it."""
-    way = (kind, f"{type(error).__name__} {_place(error)}")
+    way = (what, f"{type(error).__name__} {_place(error)}")
     if way not in _told and len(_told) < _TOLD_AT_MOST:
         _told.add(way)
-        log.error("an action of the kind %r broke off, which is a mistake in that kind", kind, exc_info=error)
-    return f"the action broke off with {type(error).__name__}: its log line has the place"
+        log.error("the %s broke off, which is a mistake in that kind", what, exc_info=error)
+    return f"the {what.partition(' ')[0]} broke off with {type(error).__name__}: its log line has the place"
 
 
 def _place(error: Exception) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import logging
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter import kinds
@@ -17,7 +17,7 @@ from exporter.model import Reading
 from exporter.verdict import slowed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from types import ModuleType
 
     from exporter.model import Clock, ProbeParts, Samples
@@ -113,16 +113,31 @@ def _shown(reading: Reading) -> Reading:
     return replace(reading, reason=reason, components=components)
 
 
+async def asked(call: Callable[[], Awaitable[Any]], what: str, clock: Clock, timeout: float) -> Reading:
+    """Return what something else than a probe sees of a service (`what` it is, in words), as `run` does."""
+    try:
+        reading = await _called(call, clock, timeout)
+        if not isinstance(reading, Reading):
+            return _unexpected(what, TypeError(f"a {type(reading).__name__} instead of a Reading"))
+        return _shown(reading)
+    except Exception as error:  # noqa: BLE001 - a third party's kind may raise anything
+        return _unexpected(what, error)
+
+
 async def _in_time(module: ModuleType, options: Any, parts: ProbeParts, timeout: float) -> Any:
-    began = parts.clock.monotonic()
+    return await _called(partial(module.probe, options, parts, timeout), parts.clock, timeout)
+
+
+async def _called(call: Callable[[], Awaitable[Any]], clock: Clock, timeout: float) -> Any:
+    began = clock.monotonic()
     deadline = asyncio.timeout(timeout + GRACE)
     try:
         async with deadline:
-            return await module.probe(options, parts, timeout)
+            return await call()
     except TimeoutError:
         if not deadline.expired():
             raise
-    return Reading("down", f"no answer within {timeout:g} s", parts.clock.monotonic() - began, "timeout")
+    return Reading("down", f"no answer within {timeout:g} s", clock.monotonic() - began, "timeout")
 
 
 def samples(word: str, reading: Reading) -> Samples:

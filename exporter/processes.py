@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ REAP_SECONDS = 5.0
 """How long the end of a killed process is awaited: one in uninterruptible sleep cannot be killed yet."""
 _KILLED = -9
 """The status of a process whose end was not seen: it was sent SIGKILL, which Windows has no name for."""
+_DETACHED_UMASK = 0o022
+"""What a program that goes on for itself may expect; `run` lets nobody else read what a program writes."""
 _STANDARD_INPUT, _STANDARD_OUTPUT, _STANDARD_ERROR = 0, 1, 2
 _INHERITED = ("PATH", "LANG", "HOME")
 # Windows programs do not start, or find no place for their files, without these.
@@ -89,6 +92,56 @@ async def run(  # noqa: PLR0913 -- what a process is started with; all but the f
     code = transport.get_returncode()
     output, errors = map(bytes, (watched.output, watched.errors))
     return Finished(code=_KILLED if code is None else code, output=output, timed_out=timed_out, errors=errors)
+
+
+def start_detached(
+    argv: Sequence[str],
+    *,
+    output: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    directory: str | os.PathLike[str] = "/",
+    user: str | None = None,
+) -> int:
+    """Start a program that outlives this process, and return the number of its process.
+
+    It leads a session of its own, reads nothing, and holds nothing that is open here; both its outputs go to the
+    descriptor `output`, or nowhere. `environment` is added to the clean one. Where this process is root it may be
+    started as another `user`, with that one's groups and home. Its end is taken notice of for as long as this process
+    runs, so that it leaves no zombie. Raises ProcessNotStartedError.
+    """
+    variables = clean_environment()
+    settings: dict[str, Any] = {}
+    try:
+        if sys.platform == "win32":
+            settings = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
+        else:
+            settings = {"start_new_session": True, "umask": _DETACHED_UMASK, **_rights(user, variables)}
+        process = subprocess.Popen(  # noqa: S603 -- an argument list of the configuration, no shell
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if output is None else output,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+            env=variables | dict(environment or {}),
+            **settings,
+        )
+    except (OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ProcessNotStartedError(program=argv[0], reason=reason) from error
+    threading.Thread(target=process.wait, name="reaper", daemon=True).start()
+    return process.pid
+
+
+def _rights(user: str | None, variables: dict[str, str]) -> dict[str, Any]:
+    """Return what starts a process as a user, and put the user's home into the variables; LookupError for nobody."""
+    if user is None or sys.platform == "win32":
+        return {}
+    import pwd  # noqa: PLC0415 - Windows has none
+
+    entry = pwd.getpwnam(user)
+    variables["HOME"] = entry.pw_dir
+    groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": groups}
 
 
 class _Watched(asyncio.SubprocessProtocol):

@@ -5,33 +5,30 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter import handover, placeholders, processes, programs
+from exporter import placeholders, programs
+from exporter.commands import CommandOptions, carried_out
 from exporter.config.options import option
-from exporter.config.secrets import looks_secret
-from exporter.errors import ProcessNotStartedError
-from exporter.model import Done, GiveUp, Outcome, Plan, Retry
+from exporter.model import GiveUp, Outcome, Plan
 from exporter.placeholders import PlaceholderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from exporter.model import ActionParts, Item
 
     Told = tuple[tuple[str | int, ...], str]
 
 END_OF_OPTIONS: Final = "--"
-_LAST_STATUS: Final = 255
 _INTERPRETER: Final = re.compile(r"(|ba|da|z|k|a|fi|c|tc)sh|(python|perl|ruby|php|lua|node)[0-9.]*|su|pwsh")
 _CODE_FOLLOWS: Final = re.compile(r"-[A-Za-z]*[cer]|--(command|eval|print)")
-_READ: Final = handover.OUTPUT + handover.MARGIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(CommandOptions):
     """A program and its arguments, each of which may be one whole {placeholder}."""
 
     argv: tuple[str, ...] = option(
@@ -42,22 +39,6 @@ class Options:
         minimum=1,
         maximum=1000,
     )
-    # Not shown: what a program is given may be a secret.
-    environment: Mapping[str, str] = field(
-        default_factory=dict, repr=False, metadata={"help": "Variables beside PATH, LANG and HOME; it gets no others."}
-    )
-    give_up_on: tuple[int, ...] = option(
-        (), help="Exit statuses after which no further attempt is made.", example=[64, 65], maximum=100
-    )
-
-    def __post_init__(self) -> None:
-        """Resolve the program once: what is put into PATH's folders later is not run instead."""
-        if self.argv and (found := programs.found(self.argv[0])) is not None:
-            object.__setattr__(self, "argv", (found, *self.argv[1:]))
-
-    def hidden(self) -> Iterator[str]:
-        """Yield the variables that are secrets by their names: a program may print what it was given."""
-        yield from (value for name, value in self.environment.items() if looks_secret(name, value))
 
     def problems(self, configuration: Any) -> Iterator[Told]:
         """Yield what is wrong with the program, its arguments and its environment."""
@@ -66,15 +47,13 @@ class Options:
             yield ("argv", 0), f"no alert chooses the program: {sentence}"
         elif sentence := programs.problem(self.argv[0]) or self._batch_problem():
             yield ("argv", 0), sentence
+        yield from self.unfit()
         for index, text in enumerate(self.argv):
-            if "\0" in text:
-                yield ("argv", index), "holds a NUL character, which no program can be given"
-            elif index and (sentence := placeholders.problem(text) or self._code_problem(index)):
+            if index and "\0" not in text and (sentence := placeholders.problem(text) or self._code_problem(index)):
                 yield ("argv", index), sentence
-        yield from self._environment_problems()
-        for index, code in enumerate(self.give_up_on):
-            if not 1 <= code <= _LAST_STATUS:
-                yield ("give_up_on", index), f"{code} is no exit status of a failure: write 1 to {_LAST_STATUS}"
+        for name, value in self.environment.items():
+            if sentence := placeholders.misplaced(value):
+                yield ("environment", name), f"what an alert says never becomes a variable: {sentence}"
 
     def _code_problem(self, index: int) -> str | None:
         """Refuse what an interpreter would run: there an alert is no argument but the program."""
@@ -89,13 +68,6 @@ class Options:
         if sys.platform == "win32" and is_batch and any(map(placeholders.name, self.argv)):
             return "Windows gives the arguments of a batch file to a shell: use a program, or no placeholders"
         return None
-
-    def _environment_problems(self) -> Iterator[Told]:
-        for name, value in self.environment.items():
-            if "=" in name or "\0" in name + value:
-                yield ("environment", name), "wanted a name without = and neither name nor value with a NUL character"
-            elif sentence := placeholders.misplaced(value):
-                yield ("environment", name), f"what an alert says never becomes a variable: {sentence}"
 
 
 def plan(options: Options, item: Item) -> Plan:
@@ -133,21 +105,4 @@ async def act(options: Options, item: Item, parts: ActionParts, timeout: float) 
         argv = _filled(options, item)
     except PlaceholderError as error:
         return GiveUp(str(error))
-    try:
-        finished = await processes.run(
-            argv,
-            stdin=handover.encoded(handover.document(item)) + b"\n",
-            timeout=timeout,
-            dies_with_us=True,
-            environment=processes.clean_environment() | dict(options.environment),
-            output_limit=_READ,
-        )
-    except ProcessNotStartedError as error:
-        return Retry(str(error))
-    output = finished.output.decode(errors="replace")
-    if finished.timed_out:
-        return Retry(f"did not end within {timeout:g} s and was killed", output)
-    said = programs.ended(finished.code) + programs.quoted(finished.output)
-    if finished.code == 0:
-        return Done(said, output)
-    return GiveUp(said, output) if finished.code in options.give_up_on else Retry(said, output)
+    return await carried_out(options, argv, item, timeout)

@@ -11,7 +11,8 @@ from exporter.bridge.keeper import Keeper
 from exporter.bridge.options import DEFAULT, NOTIFICATIONS, RESTARTS
 from exporter.bridge.reading import Reading
 from exporter.bridge.terms import terms
-from exporter.store import backlog, counters, incidents
+from exporter.silences import Silences
+from exporter.store import backlog, circuits, counters, incidents
 from exporter.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
     from exporter.acting import Parts
     from exporter.bridge.receipts import Receipt
+    from exporter.circuit import Circuit
     from exporter.config import Configuration
     from exporter.model import Clock, ProbeParts
     from exporter.services.maintenance import Maintenance
+    from exporter.store.circuits import Key
     from exporter.store.store import Store
 
 APART: Final = 256 * 1024
@@ -37,6 +40,8 @@ class Bridge:
         """Every queue that is configured or built in."""
         self.acting: tuple[tuple[str, str], ...] = ()
         """Each queue that is worked off, with the kind of its action."""
+        self.restarting: tuple[tuple[str, str], ...] = ()
+        """The queue of restarts with each kind of them."""
         self._store = store
         self._clock = clock
         self._scope = counters.scope_of(store, replica)
@@ -52,9 +57,13 @@ class Bridge:
         self.acting = tuple(
             (name, one.action.kind) for name, one in sorted(configuration.queues.items()) if one.action is not None
         )
+        restarts = {one.restart.kind for one in configuration.services.values() if one.restart is not None}
+        self.restarting = tuple((RESTARTS, kind) for kind in sorted(restarts))
         self.intake.terms = terms(configuration)
         self.keeper.retention = configuration.incidents.retention
         self.keeper.finished_retention = configuration.backlog.retention
+        self.keeper.restarts_retention = configuration.restarts.retention
+        self.worker.around.silences = Silences(configuration.alertmanager, self._clock, parts.permits)
         self.worker.adopt(configuration, parts, probing, maintenance)
 
     @property
@@ -97,6 +106,10 @@ class Bridge:
     async def oldest_pending(self) -> Mapping[str, float]:
         """Return since when the oldest pending item of each queue is due."""
         return await self._reading.told(("oldest",), lambda: backlog.oldest_pending(self._store))
+
+    async def circuits(self) -> tuple[Mapping[Key, Circuit], float]:
+        """Return the circuits that were ever stepped, and the time by the clock that they run by."""
+        return await self._reading.told(("circuits",), lambda: circuits.listed(self._store))
 
     def hurry(self) -> None:
         """Give actions that run no more grace, now or at the end."""

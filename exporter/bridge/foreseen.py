@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from exporter import acting
+from exporter.bridge.options import RESTARTS
 from exporter.model import Item, Plan
+from exporter.restarting.strategy import strategy_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +44,10 @@ def foreseen(
     configuration: Configuration, decision: Decision, alert: AlertFacts, incident: int | None
 ) -> Plan | str | None:
     """Return what would be run for an alert; a text says why it would fail, None that nothing would be run."""
+    if decision.queue == RESTARTS and decision.verdict != "refuse":
+        options = configuration.services.get(decision.service or "")
+        strategy = None if options is None else strategy_of(decision.service or "", options)
+        return None if strategy is None else strategy.plan()
     queue = configuration.queues.get(decision.queue)
     if queue is None or queue.action is None or decision.verdict == "refuse":
         return None

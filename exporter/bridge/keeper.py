@@ -12,7 +12,7 @@ from exporter.bridge import booking
 from exporter.bridge.decided import logged
 from exporter.clock import Jumps
 from exporter.errors import WatchbridgeError
-from exporter.store import audit, backlog, counters, incidents, replicas
+from exporter.store import audit, backlog, counters, incidents, replicas, service_restarts
 from exporter.store.changes import Changes
 from exporter.trouble import Trouble
 
@@ -48,6 +48,7 @@ class Keeper:
     ) -> None:
         self.retention = 90 * 86_400.0
         self.finished_retention = 30 * 86_400.0
+        self.restarts_retention = 365 * 86_400.0
         self._store = store
         self._clock = clock
         self._scope = scope
@@ -151,6 +152,7 @@ class Keeper:
         await backlog.purge(self._store, now - self.finished_retention, PURGED)
         await incidents.purge(self._store, now - self.retention, PURGED)
         await audit.purge(self._store, now - self.retention, PURGED)
+        await service_restarts.purge(self._store, now - self.restarts_retention, PURGED)
         if self._scope:
             known = [one.id for one in await replicas.known(self._store)]
             await counters.forget(self._store, [*known, self._scope])

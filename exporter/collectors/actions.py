@@ -16,7 +16,7 @@ ACTIONS: Final = Family(
     durations.ACTIONS,
     "counter",
     "Runs of actions by how they ended: done, retry (failed), unverified (the probe that verifies says no), give_up "
-    "(it would fail again) or interrupted (nobody saw the end).",
+    "(it would fail again), interrupted (nobody saw the end) or healthy (of restarts: it was up, so nothing was done).",
     ("action", "kind", "outcome"),
 )
 DURATION: Final = Family(
@@ -30,6 +30,7 @@ HELD: Final = Family(
 )
 FAMILIES: Final = (ACTIONS, DURATION, HELD)
 
+HEALTHY: Final = "healthy"
 OUTCOMES: Final = ("done", "retry", "unverified", "give_up", "interrupted")
 
 
@@ -40,6 +41,7 @@ def sources(parts: Parts) -> Iterable[Source]:
     async def read() -> Samples:
         totals = await bridge.totals([ACTIONS.name, durations.DURATION_BUCKET, durations.DURATION_SUM, HELD.name])
         runs = {(queue, kind, outcome): 0.0 for queue, kind in bridge.acting for outcome in OUTCOMES}
+        runs |= {(queue, kind, one): 0.0 for queue, kind in bridge.restarting for one in (*OUTCOMES, HEALTHY)}
         return {
             ACTIONS: {**runs, **totals[ACTIONS.name]},
             DURATION: durations.histogram(totals[durations.DURATION_BUCKET], totals[durations.DURATION_SUM]),

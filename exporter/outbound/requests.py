@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import email.utils
 import http
+import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,8 @@ LONGEST_WAIT: Final = 3600.0
 """Seconds that a server can have us wait by Retry-After."""
 READ: Final = OUTPUT + MARGIN
 """Bytes of an answer's body that are read."""
+MESSAGE: Final = 400
+"""Characters of a server's own message that a sentence quotes: what matters often stands at its end."""
 
 _AGAIN: Final = frozenset({408, 425, 429})
 _NOT_FIXED: Final = frozenset({501, 505})  # a server that does not know the method will not know it later
@@ -55,7 +58,10 @@ class BasicAuth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is sent. `success` are the codes that mean it was done; None: 200 to 299. Headers and body may be secret."""
+    """What is sent. `success` are the codes that mean it was done; None: 200 to 299. Headers and body may be secret.
+
+    With `socket` it goes to that unix socket, whatever host the URL names.
+    """
 
     method: str
     url: Url
@@ -63,6 +69,12 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     ca_file: Path | None = None
     success: frozenset[int] | None = None
+    socket: Path | None = None
+
+    @property
+    def where(self) -> str:
+        """Return where it goes, as everybody may see it."""
+        return self.url.brief if self.socket is None else str(self.socket)
 
     def wire_headers(self) -> dict[str, str]:
         """Return the headers with those that every request of ours has, where they are not given."""
@@ -76,11 +88,43 @@ class Request:
 
 @dataclass(slots=True)
 class Answer:
-    """What a server answered: the body's first bytes, and Retry-After as it was sent."""
+    """What a server answered: the body's first bytes, and Retry-After as it was sent.
+
+    `whole` says that the body is all there is: neither cut by a bound nor broken off.
+    """
 
     code: int
     retry_after: str | None = None
     body: bytearray = field(default_factory=bytearray)
+    whole: bool = False
+
+    @property
+    def words(self) -> str:
+        """Return the code with its phrase: never the server's own words."""
+        try:
+            return f"{self.code} {http.HTTPStatus(self.code).phrase}"
+        except ValueError:
+            return str(self.code)
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON object that the body is; ValueError where it is none, or not whole."""
+        try:
+            found = json.loads(self.body) if self.whole else None
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise ValueError("answered with something that is no whole JSON object")  # noqa: TRY004 - what it promises
+        return found
+
+    def message(self) -> str:
+        """Return the `message` of the JSON object that the body is, on one line that is not too long; else nothing."""
+        try:
+            told = self.document().get("message")
+        except ValueError:
+            return ""
+        line = " ".join(told.split()) if isinstance(told, str) else ""
+        line = "".join(letter if letter.isprintable() else "\ufffd" for letter in line[: MESSAGE + 1])
+        return line if len(line) <= MESSAGE else f"{line[: MESSAGE - 1]}…"
 
 
 def authorization(basic_auth: Any, token: Secret | None) -> dict[str, str]:
@@ -120,7 +164,7 @@ def judged(request: Request, answer: Answer, now: float) -> Outcome:
     A redirect is not followed: it would carry what we send to a place that nobody configured.
     """
     output = answer.body.decode(errors="replace")
-    said = f"{request.url.brief} answered {_words(answer.code)}"
+    said = f"{request.where} answered {answer.words}"
     success = request.success or range(200, 300)
     if answer.code in success:
         return Done(said, output)
@@ -129,14 +173,6 @@ def judged(request: Request, answer: Answer, now: float) -> Outcome:
     if 300 <= answer.code < 400:  # noqa: PLR2004 - RFC 9110, section 15.4
         return GiveUp(f"{said}, and redirects are not followed: configure the URL that it leads to", output)
     return GiveUp(said, output)
-
-
-def _words(code: int) -> str:
-    """Return a code with its phrase: never the server's own words."""
-    try:
-        return f"{code} {http.HTTPStatus(code).phrase}"
-    except ValueError:
-        return str(code)
 
 
 def _wait(text: str | None, now: float) -> float | None:

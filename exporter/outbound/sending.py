@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import ssl
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +21,9 @@ from exporter.wire.call import WireError
 from exporter.wire.tls import TlsOptions, client_context
 
 if TYPE_CHECKING:
-    from exporter.model import ActionParts
+    from collections.abc import AsyncIterator
+
+    from exporter.model import ActionParts, RestartParts
 
 BODY_SECONDS: Final = 2.0
 """Seconds for which an answer's body is read: what the code says holds without it."""
@@ -33,32 +35,72 @@ class RefusedAddressError(Exception):
 
 async def sent(request: Request, parts: ActionParts, timeout: float) -> Outcome:
     """Send a request and return what its answer means, or why there is none, within `timeout` seconds."""
+    answer = await asked(request, parts, timeout, body_seconds=BODY_SECONDS)
+    return judged(request, answer, parts.clock.time()) if isinstance(answer, Answer) else answer
+
+
+async def asked(
+    request: Request,
+    parts: ActionParts | RestartParts,
+    timeout: float,
+    *,
+    limit: int = READ,
+    body_seconds: float | None = None,
+) -> Answer | Retry | GiveUp:
+    """Send a request and return its answer, or why there is none, within `timeout` seconds.
+
+    At most `limit` bytes of the answer's body are read, for at most `body_seconds` seconds where that is said: what
+    did not come by then, or was broken off, leaves the answer without `whole`.
+    """
     heard: list[Answer] = []
     try:
         async with asyncio.timeout(timeout):
-            await _exchange(request, parts, timeout, heard)
+            await _exchange(request, parts, timeout, heard, limit=limit, body_seconds=body_seconds)
     except RefusedAddressError as error:
         return GiveUp(str(error))
     except TimeoutError:
         if not heard:
-            return Retry(f"{request.url.brief} did not answer within {timeout:g} s")
+            return Retry(f"{request.where} did not answer within {timeout:g} s")
     except (aiohttp.ClientError, OSError, WireError, ValueError, asyncio.IncompleteReadError) as error:
         if not heard:
-            return Retry(f"{request.url.brief} {_trouble(error)}")
-    return judged(request, heard[0], parts.clock.time())
+            return Retry(f"{request.where} {_trouble(error)}")
+    return heard[0]
 
 
-async def _exchange(request: Request, parts: ActionParts, timeout: float, heard: list[Answer]) -> None:
+async def _exchange(
+    request: Request,
+    parts: ActionParts | RestartParts,
+    timeout: float,
+    heard: list[Answer],
+    *,
+    limit: int,
+    body_seconds: float | None,
+) -> None:
     """Send the request; the answer is put into `heard` as soon as its head is here."""
-    addresses = await _permitted(request.url.host, parts, timeout)
-    context: Any = True
-    if request.url.scheme == "https":
-        # Authorities are read from files: hundreds, where they are the system's.
-        context = await asyncio.to_thread(client_context, TlsOptions(ca_file=request.ca_file))
-    connector = aiohttp.TCPConnector(resolver=_Known(addresses), ssl=context, force_close=True, use_dns_cache=False)
+    async with _answering(request, parts, timeout) as response:
+        answer = Answer(response.status, response.headers.get("Retry-After"))
+        heard.append(answer)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(body_seconds):
+                while len(answer.body) <= limit:
+                    # One byte more than the bound tells a body that ends there from one that goes on.
+                    chunk = await response.content.read(limit + 1 - len(answer.body))
+                    if not chunk:
+                        answer.whole = True
+                        break
+                    answer.body += chunk
+        del answer.body[limit:]
+        response.close()  # an endless body is not read to its end
+
+
+@asynccontextmanager
+async def _answering(
+    request: Request, parts: ActionParts | RestartParts, timeout: float
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """Send the request and give the answer, of which the head is here."""
     async with (
         aiohttp.ClientSession(
-            connector=connector,
+            connector=await _connector(request, parts, timeout),
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -72,16 +114,22 @@ async def _exchange(request: Request, parts: ActionParts, timeout: float, heard:
             allow_redirects=False,
         ) as response,
     ):
-        answer = Answer(response.status, response.headers.get("Retry-After"))
-        heard.append(answer)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(BODY_SECONDS):
-                while len(answer.body) < READ and (chunk := await response.content.read(READ - len(answer.body))):
-                    answer.body += chunk
-        response.close()  # an endless body is not read to its end
+        yield response
 
 
-async def _permitted(host: str, parts: ActionParts, timeout: float) -> tuple[str, ...]:
+async def _connector(request: Request, parts: ActionParts | RestartParts, timeout: float) -> aiohttp.BaseConnector:
+    """Return what connects: to a unix socket, or to the addresses that may be connected to."""
+    if request.socket is not None:
+        return aiohttp.UnixConnector(path=str(request.socket), force_close=True)
+    addresses = await _permitted(request.url.host, parts, timeout)
+    context: Any = True
+    if request.url.scheme == "https":
+        # Authorities are read from files: hundreds, where they are the system's.
+        context = await asyncio.to_thread(client_context, TlsOptions(ca_file=request.ca_file))
+    return aiohttp.TCPConnector(resolver=_Known(addresses), ssl=context, force_close=True, use_dns_cache=False)
+
+
+async def _permitted(host: str, parts: ActionParts | RestartParts, timeout: float) -> tuple[str, ...]:
     """Return the numeric addresses that a host leads to and that may be connected to."""
     found = await _wire().resolve(host, None, True, timeout)  # noqa: FBT003 - the second argument, of three
     permitted = tuple(address for address in found if parts.permits(address))

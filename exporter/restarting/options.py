@@ -29,6 +29,11 @@ class CheckTiming:
 class RestartTiming:
     """What stands beside the keys of a kind of restart. The defaults are those of the process monitor."""
 
+    check: bool = option(
+        True,  # noqa: FBT003 -- a default
+        help="Whether the service's own `probe` is asked first: what it finds up is not restarted. false restarts it "
+        "all the same, for alerts that tell of more than the probe sees.",
+    )
     before: tuple[str, ...] = option(
         (),
         help="A program and its arguments that must exit with 0 before anything is restarted; no shell.",

@@ -104,6 +104,10 @@ class Watch:
         """Return the enabled services of a name, of one client where one is given."""
         return [one for one in self.services.values() if one.name == name and client in (None, one.client)]
 
+    def owns(self, key: str) -> bool:
+        """Return whether this replica shows what is known by a key: each is shown by one living one."""
+        return owner(key, self._living) == self.ledger.replica
+
     async def prepare(self) -> None:
         """Take services over, in the background; return when they are there to be shown, or after a moment."""
         self._serving = asyncio.create_task(self._serve())

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 TEXT_BYTES: Final = 60_000
 """Bytes of a plan or an output: what MySQL's TEXT takes, with room."""
 
-RunOutcome = Literal["done", "retry", "give_up", "unverified", "interrupted"]
-"""How a run ended. `unverified`: the action said done, the probe that verifies did not; `interrupted`: nobody saw."""
+RunOutcome = Literal["done", "retry", "give_up", "unverified", "interrupted", "healthy"]
+"""How a run ended. `unverified`: the action said done, the probe that verifies did not; `interrupted`: nobody saw;
+`healthy`: a service was to be restarted and was found well, so that nothing was done."""
 
-OUTCOMES: Final[tuple[RunOutcome, ...]] = ("done", "retry", "give_up", "unverified", "interrupted")
+OUTCOMES: Final[tuple[RunOutcome, ...]] = ("done", "retry", "give_up", "unverified", "interrupted", "healthy")
 
 _RUNS: Final = action_runs.c
 _INSERT: Final = insert(action_runs)

@@ -7,13 +7,12 @@ differs and no row changes.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, Double, Select, Update, and_, bindparam, exists, not_, null, or_, select, update
+from sqlalchemy import ColumnElement, Double, Select, Update, bindparam, exists, null, or_, select, update
 
 from exporter.store import action_runs, backlog_arrays, backlog_clock
-from exporter.store.action_runs import ActionRun, Interrupted
+from exporter.store.action_runs import ActionRun
 from exporter.store.backlog_leases import Begin, Claimed, Finish, Held, Holder, KeepBack, Wish
 from exporter.store.backlog_rows import COLUMNS, ENDED, BacklogItem, as_claimed, decoded
 from exporter.store.bridge_tables import action_runs as runs_table
@@ -32,12 +31,6 @@ __all__ = ["Begin", "Claimed", "Finish", "Held", "Holder", "KeepBack", "Wish"]
 
 LOOKED_AT: Final = 100
 """Items that one claim looks at beyond those that it may begin: what is held must not bar what comes after it."""
-
-TAKEN: Final = 100
-"""Items that one takeover takes."""
-
-BY_HAND: Final = "cli:"
-"""How the owner of a lease begins that is a command and not a server."""
 
 _ITEMS: Final = backlog_items.c
 _STATE_OF_INCIDENT: Final = (
@@ -140,6 +133,8 @@ async def _due(connection: AsyncConnection, wish: Wish, limit: int, now: float) 
     by = now if wish.due_by is None else wish.due_by
     for state in wish.states:
         query = _DUE_BY_HAND if state == "held" and wish.by_hand else _DUE
+        if wish.only_for is not None:
+            query = query.where(_ITEMS.service.in_(sorted(wish.only_for)))
         bound = {"queue": wish.queue, "state": state, "by": by, "most": limit}
         found += [(decoded(row), row[-1]) for row in await connection.execute(query, bound)]
     return sorted(found, key=lambda one: (one[0].due_at, one[0].id))
@@ -189,9 +184,9 @@ async def _keep_back(connection: AsyncConnection, held: Sequence[Held], now: flo
     for why, ids in alike.items():
         values: dict[str, Any] = {"hold": why.hold, "explanation": storable(why.sentence, REASON_LENGTH)}
         if why.look_again_at is None:
-            values |= {"state": "cancelled", "finished_at": now, "active_key": None}
+            values |= {"state": why.state, "finished_at": now, "active_key": None}
         else:
-            values |= {"state": "held", "due_at": why.look_again_at}
+            values |= {"state": why.state, "due_at": why.look_again_at}
         await connection.execute(update(backlog_items).where(_ITEMS.id.in_(ids)).values(values))
 
 
@@ -245,8 +240,8 @@ async def released(connection: AsyncConnection, owner: str, claims: Collection[B
     return ours
 
 
-async def strays(connection: AsyncConnection, owner: str, running: Collection[int]) -> int:
-    """Give back, in the caller's transaction, what an owner has claimed and does not run; return how many.
+async def strays(connection: AsyncConnection, owner: str, running: Collection[int]) -> set[int]:
+    """Give back, in the caller's transaction, what an owner has claimed and does not run; return which items.
 
     That is what a claim leaves whose commit was done and whose answer was lost. What was taken over has no run of that
     fence: somebody else had begun it, and its lease ends as any other.
@@ -257,7 +252,7 @@ async def strays(connection: AsyncConnection, owner: str, running: Collection[in
     mine = _ITEMS.state == "running", _ITEMS.lease_owner == owner, _ITEMS.id.not_in(tuple(running)), begun
     query = select(*COLUMNS).where(*mine).order_by(_ITEMS.id).with_for_update()
     found = [decoded(row) for row in await connection.execute(query)]
-    return len(await released(connection, owner, found))
+    return await released(connection, owner, found)
 
 
 async def _ours(connection: AsyncConnection, owner: str, claims: Collection[tuple[int, int]]) -> set[int]:
@@ -268,39 +263,3 @@ async def _ours(connection: AsyncConnection, owner: str, claims: Collection[tupl
         found = await connection.execute(_OURS, {"ids": piece, "owner": owner})
         ours.update(number for number, fence in found if fences[number] == fence)
     return ours
-
-
-async def overdue(
-    connection: AsyncConnection,
-    store: Store,
-    holder: Holder,
-    *,
-    queues: Collection[str] | None,
-    running: Collection[int] = (),
-    at_once: bool = False,
-) -> tuple[list[BacklogItem], list[Interrupted]]:
-    """Take over items whose lease has ended, in the caller's transaction; return them and their runs nobody saw end.
-
-    Of `queues`, or of every queue (None), at most TAKEN; those that are `running` here are left out. They stay
-    `running`, now ours: what becomes of each is for the caller to find out and to write by `finished`. With `at_once`
-    no server but us lives, so that the leases of servers need not be waited for.
-    """
-    late = _ITEMS.lease_until < backlog_clock.now(store)
-    if at_once:
-        late = or_(late, not_(_ITEMS.lease_owner.startswith(BY_HAND)))
-    which = and_(_ITEMS.state == "running", late, _ITEMS.id.not_in(tuple(running)))
-    if queues is not None:
-        which = and_(_ITEMS.queue.in_(tuple(queues)), which)
-    query = select(*COLUMNS).where(which).limit(TAKEN).with_for_update(skip_locked=True)
-    items = [decoded(row) for row in await connection.execute(query)]
-    if not items:
-        return [], []
-    ids = sorted(item.id for item in items)
-    values = {
-        "lease_owner": holder.owner,
-        "lease_until": backlog_clock.now(store) + holder.lease,
-        "fence": _ITEMS.fence + 1,
-    }
-    await connection.execute(update(backlog_items).where(_ITEMS.id.in_(ids)).values(values))
-    runs = await action_runs.interrupted(connection, ids, store.clock.time(), "its end was not seen")
-    return [replace(item, lease_owner=holder.owner, fence=item.fence + 1) for item in items], runs

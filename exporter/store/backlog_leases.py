@@ -24,11 +24,21 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class KeepBack:
-    """The decision that an item is not run now: why, and when to look again; None: never, it is cancelled."""
+    """The decision that an item is not run now: why, and when to look again; None: never, it is cancelled.
 
-    hold: Hold
+    Where there is no word for why, nothing is in its way and it needs no run: it is done.
+    """
+
+    hold: Hold | None
     sentence: str
     look_again_at: float | None
+
+    @property
+    def state(self) -> ItemState:
+        """Return the state in which an item is kept back."""
+        if self.look_again_at is not None:
+            return "held"
+        return "done" if self.hold is None else "cancelled"
 
 
 class Held(NamedTuple):
@@ -45,10 +55,15 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What a claim found: `begun` are ours to run, until the lease ends."""
+    """What a claim found: `begun` are ours to run, until the lease ends.
+
+    Of restarts, `fences` has by item the number of its service's lease, and `hung` those that waited for another one.
+    """
 
     begun: list[BacklogItem] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
+    fences: dict[int, int] = field(default_factory=dict)
+    hung: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +79,8 @@ class Holder:
 class Wish:
     """What is to be claimed: at most `limit` items of a queue in some states, due by a moment (None: by now).
 
-    `by_hand` takes those that the mode holds whenever they are looked at again.
+    `by_hand` takes those that the mode holds whenever they are looked at again. Of restarts,
+    `only_for` are the services that we restart.
     """
 
     queue: str
@@ -72,6 +88,7 @@ class Wish:
     states: Collection[str] = WAITING
     due_by: float | None = None
     by_hand: bool = False
+    only_for: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,74 +9,48 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from exporter import acting
 from exporter.bridge import notices
-from exporter.bridge.options import NOTIFICATIONS
-from exporter.store import audit, backlog, backlog_claims, counters
+from exporter.bridge.options import NOTIFICATIONS, RESTARTS
+from exporter.store import audit, backlog, backlog_claims, counters, restart_facts, service_leases
 from exporter.store.audit import Entry
 from exporter.store.backlog import NewItem
 from exporter.store.backlog_claims import Begin, KeepBack, Wish
 from exporter.worker import gate
 from exporter.worker.durations import HELD, increments
-from exporter.worker.queues import worked
+from exporter.worker.lease_books import ACTIONS_OF_NOBODY, LeaseBooks, fields
+from exporter.worker.restart_books import RestartBooks
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from exporter.bridge.notices import Notice, Told
-    from exporter.config import Configuration
-    from exporter.model import Clock, Mode
-    from exporter.services.maintenance import Maintenance
+    from exporter.bridge.notices import Told
+    from exporter.model import Clock
+    from exporter.restarting.surroundings import Surroundings
     from exporter.store.backlog_claims import Claimed, Finish, Held, Holder
     from exporter.store.backlog_rows import BacklogItem
     from exporter.store.store import Store
     from exporter.worker.queues import Queue
+    from exporter.worker.restart_books import Decisions, Ended, Happened
+    from exporter.worker.terms import Terms
 
 log: Final = logging.getLogger("exporter.worker")
 
-ACTIONS_OF_NOBODY: Final = "none"
-"""The kind of a run for which the configuration has no action any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a configuration says of working: the queues, how far it may go, who is told, and what is in maintenance."""
-
-    queues: Mapping[str, Queue]
-    mode: Mode
-    notices: tuple[Notice, ...]
-    groups: Mapping[str, str | None]
-    maintenance: Maintenance
-    rules: Mapping[str, Mode] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, configuration: Configuration, maintenance: Maintenance) -> Terms:
-        """Return the terms of a configuration that was checked."""
-        mode: Any = configuration.mode or "observe"
-        groups = {name: service.group for name, service in configuration.services.items()}
-        rules: dict[str, Mode] = {rule.identity: rule.mode or "auto" for rule in configuration.rules}
-        return cls(worked(configuration), mode, notices.notices(configuration), groups, maintenance, rules)
-
-    @property
-    def modes(self) -> Mapping[tuple[str, str], Mode]:
-        """Return what goes less far than auto: by its noun and name."""
-        found: dict[tuple[str, str], Mode] = {("all", ""): self.mode}
-        found |= {("queue", name): queue.mode for name, queue in self.queues.items()}
-        found |= {("rule", name): mode for name, mode in self.rules.items()}
-        found |= {("notify", one.identity): one.mode for one in self.notices}
-        return {which: mode for which, mode in found.items() if mode != "auto"}
+_LEVELS: Final = {"opened": logging.WARNING, "closed": logging.INFO}
 
 
 class Recorded(NamedTuple):
     """How a run ended, to be written: `kind` of the action, `seconds` that it took (None: its end was not seen).
 
     `counted` says whether it counts as a run that ended now: that of a takeover was counted when it was taken.
+    `restart` is what it was of a restart.
     """
 
     finish: Finish
     kind: str
     seconds: float | None
     counted: bool = True
+    restart: Ended | None = None
 
 
 @dataclass(slots=True)
@@ -88,49 +62,73 @@ class Books:
     holder: Holder
     scope: str
     terms: Terms
+    around: Surroundings
     by_hand: bool = False
     actor: str = field(default="")
+    restarts: RestartBooks = field(init=False)
+    leases: LeaseBooks = field(init=False)
 
     def __post_init__(self) -> None:
         """Name who decides in the audit."""
         self.actor = self.actor or f"worker:{self.holder.replica}"
+        self.restarts = RestartBooks(self.store, self.holder, self.terms.restartable, self.around)
+        self.leases = LeaseBooks(self.store, self.clock, self.holder, self.scope, self.actor, self.restarts)
 
     async def claim(self, wish: Wish) -> Claimed:
         """Claim what may be run of a queue, and write why the rest may not."""
         queue, now = self.terms.queues[wish.queue], self.clock.time()
 
         plans: dict[int, str] = {}
+        decisions: Decisions | None = None
 
         def decide(item: BacklogItem, incident: str | None) -> Begin | KeepBack:
-            decision = self._decided(queue, item, incident, now)
+            decision = self._decided(queue, item, self._facts(queue, item, incident, now), decisions)
             if isinstance(decision, Begin):
                 plans[item.id] = decision.plan
             return decision
 
         async with self.store.writing() as connection:
+            if queue.name == RESTARTS:
+                decisions = await self.restarts.begin(connection, now)
             found = await backlog_claims.claimed(connection, self.store, self.holder, wish, decide)
-            news = [one for one in found.held if one.is_news]
-            waiting = [one.before for one in found.held if _waits_for_release(one)]
-            await self._tell(connection, waiting, "held", gate.UNRELEASED, now)
-            await audit.added(connection, [self._entry(one, now) for one in news])
-            reasons = Counter(one.why.hold for one in news)
-            await counters.added(
-                connection, self.scope, {(HELD, (hold,)): float(count) for hold, count in reasons.items()}
-            )
+            if decisions is not None:
+                await self.restarts.begun(connection, found.begun, decisions)
+                found.fences.update(decisions.fences)
+                found.hung.update(decisions.hung)
+            news = await self._kept_back(connection, found.held, now)
         for item in found.begun:
             log.info("runs: %s", plans[item.id], extra={"fields": fields(item)})
         for one in news:
             log.info("held back: %s", one.why.sentence, extra={"fields": fields(one.before) | {"hold": one.why.hold}})
         return found
 
-    def _decided(self, queue: Queue, item: BacklogItem, incident: str | None, now: float) -> Begin | KeepBack:
-        verdict = gate.judged(self._facts(queue, item, incident, now))
+    async def _kept_back(self, connection: AsyncConnection, held: Sequence[Held], now: float) -> list[Held]:
+        """Write why items are kept back; return those of which that is news."""
+        news = [one for one in held if one.is_news]
+        waiting = [one.before for one in held if _waits_for_release(one)]
+        await self._tell(connection, waiting, "held", gate.UNRELEASED, now)
+        await audit.added(connection, [self._entry(one, now) for one in news])
+        reasons = Counter(one.why.hold for one in news if one.why.hold is not None)
+        await counters.added(connection, self.scope, {(HELD, (hold,)): float(count) for hold, count in reasons.items()})
+        return news
+
+    def _decided(
+        self, queue: Queue, item: BacklogItem, facts: gate.Facts, decisions: Decisions | None
+    ) -> Begin | KeepBack:
+        deed = queue.deed(item)
+        strategy = self.terms.restartable.strategies.get(item.service or "")
+        if decisions is not None and strategy is not None:
+            verdict = self.restarts.decided(item, facts, strategy, decisions)
+        else:
+            verdict = gate.judged(facts)
         if isinstance(verdict, gate.Held):
             return KeepBack(verdict.hold, verdict.sentence, verdict.look_again_at)
-        deed = queue.deed(item)
         if deed is None:
-            return Begin(ACTIONS_OF_NOBODY, "nothing: its entry of `notify` is gone")
-        plan = acting.plan(deed.kind, deed.options, item.item)
+            return Begin(ACTIONS_OF_NOBODY, "nothing: it is gone from the configuration")
+        if decisions is not None and strategy is not None:
+            plan = strategy.plan()
+        else:
+            plan = acting.plan(deed.kind, deed.options, item.item)
         return Begin(deed.kind, plan if isinstance(plan, str) else plan.sentence)
 
     def _facts(self, queue: Queue, item: BacklogItem, incident: str | None, now: float) -> gate.Facts:
@@ -148,28 +146,64 @@ class Books:
             by_hand=self.by_hand,
             incident=incident if item.origin == "rule" else None,
             window=terms.maintenance.reason(item.service, group, now),
+            silence=self._silence(item),
         )
+
+    def _silence(self, item: BacklogItem) -> str | None:
+        """Return why the alert that led to an item is silenced; what a person wants, no silence is in the way of."""
+        silences = self.around.silences
+        return None if silences is None or item.origin != "rule" else silences.reason(item.item.labels)
 
     async def record(self, ends: Sequence[Recorded]) -> set[int]:
         """Write how runs ended; return which items were still ours. What somebody else took over stays as it is."""
         now = self.clock.time()
+        happened: list[Happened] = []
         async with self.store.writing() as connection:
+            of_restarts = any(one.finish.item.queue == RESTARTS for one in ends)
+            at = await service_leases.locked(connection, self.store) if of_restarts else now
             ours = await backlog_claims.finished(connection, self.holder.owner, [one.finish for one in ends])
             kept = [one for one in ends if one.finish.item.id in ours]
-            tally: Counter[Any] = Counter()
-            for one in kept:
-                if one.counted and one.finish.run is not None:
-                    labels = (one.finish.item.queue, one.kind, one.finish.run.outcome)
-                    tally.update(dict(increments(labels, one.seconds)))
-            for one in kept:
-                if one.finish.state == "dead":
-                    item, why = one.finish.item, one.finish.explanation
-                    await self._tell(connection, [item], "dead", why, now)
-                    await audit.added(connection, [Entry(now, self.actor, "dead", "item", item.id, why)])
-            await counters.added(connection, self.scope, tally)
+            if of_restarts:
+                happened = await self._restarts_ended(connection, kept, at, now)
+            for finish in (one.finish for one in kept if one.finish.state == "dead"):
+                await self._tell(connection, [finish.item], "dead", finish.explanation, now)
+                entry = Entry(now, self.actor, "dead", "item", finish.item.id, finish.explanation)
+                await audit.added(connection, [entry])
+            await counters.added(connection, self.scope, _tally(kept))
         for one in ends:
             _log_end(one, is_ours=one.finish.item.id in ours)
+        for event in happened:
+            if event.on == "circuit":
+                log.log(_LEVELS[event.event], event.sentence, extra={"fields": fields(event.item)})
         return ours
+
+    async def _restarts_ended(
+        self, connection: AsyncConnection, ends: Sequence[Recorded], at: float, now: float
+    ) -> list[Happened]:
+        """Write what the ends of restarts mean; `at` is by the clock of the leases."""
+        mine = [one for one in ends if one.finish.item.queue == RESTARTS]
+        happened = await self.restarts.ended(connection, [one.restart for one in mine if one.restart is not None], at)
+        gone = [one.finish.item.id for one in mine if one.restart is None]
+        await service_leases.freed(connection, gone)
+        opened = {event.item.id for event in happened if event.event == "opened"}
+        await restart_facts.made_due(connection, RESTARTS, now, opened)
+        told = [
+            _notice(notice, event.item, now)
+            for event in happened
+            for notice in notices.of(
+                self.terms.notices, event.on, event.item.id, event.event, event.sentence, event.item.item.labels
+            )
+        ]
+        if told:
+            await backlog.enqueued(connection, told, now)
+        entries = [
+            Entry(
+                now, self.actor, event.event, event.on, event.item.id, event.sentence, {"service": event.item.service}
+            )
+            for event in happened
+        ]
+        await audit.added(connection, entries)
+        return happened
 
     async def _tell(
         self, connection: AsyncConnection, items: Iterable[BacklogItem], event: str, why: str, now: float
@@ -187,49 +221,18 @@ class Books:
             await backlog.enqueued(connection, told, now)
 
     def _entry(self, held: Held, now: float) -> Entry:
-        verb = "cancelled" if held.why.look_again_at is None else "held"
+        verb = held.why.state
         return Entry(now, self.actor, verb, "item", held.before.id, held.why.sentence, {"hold": held.why.hold})
 
-    async def take_over(
-        self, queues: Collection[str] | None, running: Collection[int], *, at_once: bool = False
-    ) -> list[tuple[BacklogItem, str]]:
-        """Take over items whose lease has ended, each with the kind of the action whose end nobody saw."""
-        now = self.clock.time()
-        async with self.store.writing() as connection:
-            items, runs = await backlog_claims.overdue(
-                connection, self.store, self.holder, queues=queues, running=running, at_once=at_once
-            )
-            kinds = {run.item_id: run.kind for run in runs}
-            queue_of = {item.id: item.queue for item in items}
-            tally: Counter[Any] = Counter()
-            for run in runs:
-                tally.update(dict(increments((queue_of[run.item_id], run.kind, "interrupted"), None)))
-            entries = [Entry(now, self.actor, "taken-over", "item", one.id, "its lease ended") for one in items]
-            await audit.added(connection, entries)
-            await counters.added(connection, self.scope, tally)
-        for item in items:
-            log.warning("taken over: the end of its run was not seen", extra={"fields": fields(item)})
-        return [(item, kinds.get(item.id, ACTIONS_OF_NOBODY)) for item in items]
 
-    async def renew(self, items: Collection[BacklogItem]) -> set[int]:
-        """Let leases last anew; return which items are still ours."""
-        async with self.store.writing() as connection:
-            return await backlog_claims.renewed(connection, self.store, self.holder, items)
-
-    async def release(self, items: Collection[BacklogItem]) -> None:
-        """Give items back of which nothing has begun."""
-        async with self.store.writing() as connection:
-            await backlog_claims.released(connection, self.holder.owner, items)
-
-    async def release_strays(self, running: Collection[int]) -> None:
-        """Give back what we claimed without being told so: nothing of it has begun."""
-        async with self.store.writing() as connection:
-            await backlog_claims.strays(connection, self.holder.owner, running)
-
-
-def fields(item: BacklogItem) -> dict[str, Any]:
-    """Return what a log line tells of an item beside its sentence."""
-    return {"queue": item.queue, "item": item.id, "key": item.key, "attempt": item.attempts}
+def _tally(ends: Iterable[Recorded]) -> Counter[Any]:
+    """Return what ends of runs add to the totals."""
+    tally: Counter[Any] = Counter()
+    for one in ends:
+        if one.counted and one.finish.run is not None:
+            labels = (one.finish.item.queue, one.kind, one.finish.run.outcome)
+            tally.update(dict(increments(labels, one.seconds)))
+    return tally
 
 
 def _waits_for_release(held: Held) -> bool:

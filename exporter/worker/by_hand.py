@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from exporter.errors import WatchbridgeError
 from exporter.services.maintenance import Maintenance
 from exporter.store import counters
-from exporter.store.backlog_claims import BY_HAND, Wish
+from exporter.store.backlog_claims import Wish
+from exporter.store.backlog_takeover import BY_HAND
 from exporter.worker.leases import LEASE
 from exporter.worker.worker import Worker
 

@@ -50,10 +50,10 @@ class Go:
 class Held:
     """It may not be run now: a word and a sentence for why, and when to look again.
 
-    `look_again_at` is in seconds since 1970; None: never, it is cancelled.
+    `look_again_at` is in seconds since 1970; None: never, it is cancelled, or done where there is no word for why.
     """
 
-    hold: Hold
+    hold: Hold | None
     sentence: str
     look_again_at: float | None
 

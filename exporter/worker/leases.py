@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from exporter.errors import WatchbridgeError
-from exporter.worker.books import fields
+from exporter.worker.lease_books import fields
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection

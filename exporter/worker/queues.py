@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter.bridge.options import NOTIFICATIONS, notify_identities
+from exporter.bridge.options import NOTIFICATIONS, RESTARTS, notify_identities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,8 @@ class Deed:
 class Queue:
     """A queue that is worked off. Times are in seconds; of `backoff` the last holds for later attempts.
 
-    `deeds` has what is done by the queue's name, and in that of notifications by the identity of an entry of `notify`.
+    `deeds` has what is done by the queue's name, in that of notifications by the identity of an entry of `notify`, in
+    that of restarts by the service.
     `rate` is how many items may begin in how many seconds.
     """
 
@@ -50,6 +51,8 @@ class Queue:
 
     def deed(self, item: BacklogItem) -> Deed | None:
         """Return what is done for an item; None where the configuration no longer has it."""
+        if self.name == RESTARTS:
+            return self.deeds.get(item.service or "")
         if self.name != NOTIFICATIONS:
             return self.deeds[self.name]
         identity = item.context.get("notify")
@@ -61,8 +64,9 @@ class Queue:
 
 
 def worked(configuration: Configuration) -> Mapping[str, Queue]:
-    """Return the queues of a configuration that have an action, and the one of what `notify` tells."""
+    """Return the queues of a configuration that have an action, that of restarts, and that of what `notify` tells."""
     found = {name: _queue(name, one) for name, one in configuration.queues.items() if one.action is not None}
+    found[RESTARTS] = _restarts(configuration)
     found[NOTIFICATIONS] = Queue(
         NOTIFICATIONS,
         {
@@ -89,6 +93,16 @@ def _queue(name: str, options: Any) -> Queue:
         None if options.verify is None else _deed(options.verify),
         options.interrupted == "retry",
     )
+
+
+def _restarts(configuration: Configuration) -> Queue:
+    """Return the queue of restarts; how often and when one is tried again, the service says."""
+    deeds = {
+        name: Deed(one.restart.kind, one.restart.options, one.restart.beside.timeout)
+        for name, one in configuration.services.items()
+        if one.restart is not None
+    }
+    return Queue(RESTARTS, deeds, 1, (0.0,), configuration.restarts.concurrency)
 
 
 def _deed(choice: Choice) -> Deed:

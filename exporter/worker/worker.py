@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from exporter.bridge.options import NOTIFICATIONS
+from exporter.bridge.options import NOTIFICATIONS, RESTARTS
 from exporter.clock import Jumps
 from exporter.errors import WatchbridgeError
-from exporter.store import backlog_due
+from exporter.restarting.surroundings import Surroundings
+from exporter.store import backlog_due, circuits, restart_facts, service_restarts
 from exporter.store.backlog_claims import LOOKED_AT, Holder, Wish
 from exporter.store.changes import Changes
 from exporter.trouble import Trouble
-from exporter.worker.books import Books, Terms, fields
+from exporter.worker.books import Books
+from exporter.worker.lease_books import fields
 from exporter.worker.leases import LEASE, Leases
 from exporter.worker.runs import Pace, Run, Tools, performed
+from exporter.worker.terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from exporter.config import Configuration
     from exporter.model import ActionParts, Clock, ItemState, ProbeParts
+    from exporter.restarting.strategy import Strategy
     from exporter.services.maintenance import Maintenance
     from exporter.store.backlog_rows import BacklogItem
     from exporter.store.store import Store
@@ -50,6 +55,8 @@ class Worker:
         """`replica` names this process in the runs, `scope` in the counters; `by_hand` is the person who runs it."""
         self.leases = Leases(clock, self._renewed)
         """What is ours: it runs, or waits for its end to be written."""
+        self.around = Surroundings(clock, self.wake)
+        """What is looked at before something is restarted; who owns us says whom to ask of silences and alarms."""
         self.heard: Callable[[Recorded], None] | None = None
         """Told of each end that was written."""
         owner = f"{by_hand or replica}"[:48]
@@ -81,14 +88,22 @@ class Worker:
     ) -> None:
         """Take a configuration: what begins from now on begins under it, what runs ends under its own."""
         terms = Terms.of(configuration, maintenance)
+        self.around.adopt(terms.restartable, probing)
         # At the start nobody knows under which mode items were held; for a person's command the mode holds nothing.
         if not self._by_hand and (self._books is None or self._books.terms.modes != terms.modes):
             self._has_new_modes = True
         actor = self._by_hand or ""
         self._books = Books(
-            self._store, self._clock, self._holder, self._scope, terms, by_hand=bool(self._by_hand), actor=actor
+            self._store,
+            self._clock,
+            self._holder,
+            self._scope,
+            terms,
+            self.around,
+            by_hand=bool(self._by_hand),
+            actor=actor,
         )
-        self._tools = Tools(self._clock, parts, probing)
+        self._tools = Tools(self._clock, parts, probing, self.around, self._store.where)
         self._due = {}
         self.wake()
 
@@ -142,6 +157,7 @@ class Worker:
         await self.record()
         if self._ending or self._books is None:
             return
+        await self._notice_jump()
         now = self._clock.monotonic()
         if self._is_awake or now >= self._look_at:
             if self._is_awake or self._may_have_changed(now):
@@ -161,13 +177,12 @@ class Worker:
         self._is_awake = False
         self._look_at = now + POLL
         self._changes.looked(now)
-        await self._notice_jump()
         if self._is_new:
             # An SQLite file that we hold has no other server: what an earlier one left is ours at once.
             await self._take_over(None, at_once=self._store.dialect == "sqlite")
             self._is_new = False
         if self._is_doubtful:
-            await self._told.release_strays(tuple(self.leases.runs))
+            await self._told.leases.release_strays(tuple(self.leases.runs))
             self._is_doubtful = False
         if self._has_new_modes:
             await backlog_due.reconsidered(self._store, tuple(self._terms.queues), self._clock.time())
@@ -181,17 +196,23 @@ class Worker:
             await self._take_over(found.overdue)
 
     async def _notice_jump(self) -> None:
-        """Let nothing wait for as long as the wall clock was set back."""
+        """Let nothing wait for as long as the wall clock was set back, and no circuit less for one set forward."""
         jumped = self._jumps.taken()
+        if jumped and self._store.dialect == "sqlite":  # a shared store has a clock of its own
+            await circuits.moved(self._store, jumped)
+            await service_restarts.moved(self._store, self._clock.time(), jumped)
         if jumped < 0:
             moved = await backlog_due.moved(self._store, tuple(self._terms.queues), self._clock.time(), -jumped)
             log.warning("the clock of this machine was set back", extra={"fields": {"items": moved}})
 
     async def _take_over(self, queues: Collection[str] | None, *, at_once: bool = False) -> None:
         began = self._clock.monotonic()
-        for item, kind in await self._told.take_over(queues, tuple(self.leases.runs), at_once=at_once):
+        for item, kind in await self._told.leases.take_over(queues, tuple(self.leases.runs), at_once=at_once):
             queue = self._terms.queues.get(item.queue)
-            self._begin(Run(item, queue, None, began + LEASE, kind, taken=True))
+            self._begin(Run(item, queue, None, began + LEASE, kind, taken=True, strategy=self._strategy(item)))
+
+    def _strategy(self, item: BacklogItem) -> Strategy | None:
+        return self._terms.restartable.strategies.get(item.service or "") if item.queue == RESTARTS else None
 
     async def fill(self, name: str, wish: Wish) -> bool:
         """Begin what is due of a queue, as far as there are places; return whether nothing of it is left to begin.
@@ -203,15 +224,29 @@ class Worker:
         free = min(free, wish.limit) if wish.limit else free
         if free == 0 or (name != NOTIFICATIONS and not self._terms.maintenance.known):
             return False
+        services = await self._due_services(wish) if name == RESTARTS else frozenset()
+        if name == RESTARTS and not services:
+            return True
+        if not await self._looked_around(name, services):
+            return False
         self._is_doubtful = True  # until we are told of the commit: it may be done all the same
         found = await self._told.claim(
-            Wish(wish.queue, free, wish.states, due_by=wish.due_by, by_hand=bool(self._by_hand))
+            Wish(
+                wish.queue,
+                free,
+                wish.states,
+                due_by=wish.due_by,
+                by_hand=bool(self._by_hand),
+                only_for=self._terms.restartable.ours if name == RESTARTS else None,
+            )
         )
         self._is_doubtful = False
         pace.begin(queue, len(found.begun), began)
         for item in found.begun:
             deed = queue.deed(item)
-            run = Run(item, queue, deed, began + LEASE)
+            run = Run(item, queue, deed, began + LEASE, strategy=self._strategy(item))
+            run.fence, run.hung = found.fences.get(item.id, 0), item.id in found.hung
+            run.holds = partial(self.leases.holds, run)
             if deed is not None:
                 run.kind = deed.kind
             self._begin(run)
@@ -221,6 +256,20 @@ class Worker:
             self._changed.set()  # what is held barred the rest: on with the next of it
         return False
 
+    async def _due_services(self, wish: Wish) -> frozenset[str]:
+        """Return the services of which a restart is due that is ours to do."""
+        by = self._clock.time() if wish.due_by is None else wish.due_by
+        return await restart_facts.due(self._store, RESTARTS, by) & self._terms.restartable.ours
+
+    async def _looked_around(self, name: str, services: frozenset[str]) -> bool:
+        """Return whether what is outside of the store was looked at just now; else that begins, and wakes us."""
+        if name == NOTIFICATIONS or (name != RESTARTS and self.around.silences is None):
+            return True
+        if self._by_hand:
+            await self.around.look(services)
+            return True
+        return self.around.ready(services)
+
     def _begin(self, run: Run) -> None:
         run.task = asyncio.create_task(self._perform(run))
         self.leases.add(run)
@@ -229,7 +278,7 @@ class Worker:
         assert self._tools is not None  # noqa: S101 -- there is no run without a configuration
         try:
             if not run.taken and not self.leases.holds(run):
-                await self._told.release([run.item])  # the claim took longer than its lease lasts
+                await self._told.leases.release([run.item])  # the claim took longer than its lease lasts
                 self.leases.drop(run.item.id)
                 return
             run.ended = await performed(run, self._tools)
@@ -253,7 +302,7 @@ class Worker:
                 self.heard(one)
 
     async def _renewed(self, items: Collection[BacklogItem]) -> set[int]:
-        return await self._told.renew(items)
+        return await self._told.leases.renew(items)
 
     def _pace(self, name: str) -> Pace:
         return self._paces.setdefault(name, Pace())
@@ -289,6 +338,7 @@ class Worker:
             if any(run.ended for run in self.leases.runs.values()):
                 await self.tick()
         await self.leases.close()
+        await self.around.close()
 
     def hurry(self) -> None:
         """Give what runs no more grace, now or at the end: it is stopped and judged."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from servers.backlog import enqueue, new
 
-from exporter.store import action_runs, backlog, backlog_claims
+from exporter.store import action_runs, backlog, backlog_claims, backlog_takeover
 from exporter.store.backlog_claims import Begin, Holder, Wish
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ async def test_what_was_taken_over_is_no_stray(url: str, open_store: Callable[..
         if holder is dead:
             await asyncio.sleep(0.01)  # the lease ends by the clock of the database
             async with store.writing() as connection:
-                items, _ = await backlog_claims.overdue(connection, store, ours, queues=None)
+                items, _ = await backlog_takeover.overdue(connection, store, ours, queues=None)
             assert [one.id for one in items] == [taken]
     async with store.writing() as connection:
-        assert await backlog_claims.strays(connection, "ours#1", ()) == 1
+        assert len(await backlog_claims.strays(connection, "ours#1", ())) == 1
     states = {one.id: (one.state, one.attempts) for one in await backlog.listed(store)}
     assert states == {taken: ("running", 1), claimed: ("pending", 0)}
     assert [run.outcome for run in await action_runs.of(store, taken)] == ["interrupted"]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers.backlog import BEGIN, enqueue, incident, new, put
 
-from exporter.store import backlog, backlog_claims
+from exporter.store import backlog, backlog_claims, backlog_takeover
 from exporter.store.action_runs import Ended
 from exporter.store.backlog_claims import Finish, Holder, KeepBack, Wish
 from exporter.store.options import StoreOptions
@@ -124,7 +124,7 @@ class History:
         for number in await self.ids():
             await put(self.store, number, lease_until=1.0)
         async with self.store.writing() as connection:
-            taken, _ = await backlog_claims.overdue(connection, self.store, HOLDERS[0], queues=[self.queue])
+            taken, _ = await backlog_takeover.overdue(connection, self.store, HOLDERS[0], queues=[self.queue])
         for item in taken:
             self.fences[item.id] = item.fence
         self.claims += [(HOLDERS[0], item) for item in taken]

@@ -38,7 +38,7 @@ def stored(context: dict[str, object], queue: str) -> object:
 def test_queues_with_an_action_and_what_notify_tells() -> None:
     """A queue without an action waits for people."""
     queues = worked(config.parse(TEXT, name="test.yml"))
-    assert set(queues) == {"sync", "notifications"}
+    assert set(queues) == {"sync", "notifications", "restarts"}
     sync = queues["sync"]
     assert (sync.attempts, sync.backoff, sync.concurrency, sync.rate, sync.mode) == (
         2,

@@ -84,7 +84,7 @@ async def test_a_lease_is_renewed_while_its_action_runs(url: str, place: Callabl
         here.clock.pass_(LEASE / 3 + 1)
         worker.leases.keep()
         await worker.leases._renewing
-        assert await other._told.take_over(None, ()) == []
+        assert await other._told.leases.take_over(None, ()) == []
     assert len(worker.leases.acting()) == 1
 
 

@@ -29,8 +29,9 @@ class NotifyOptions:
         example="chat",
         pattern=r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}",
     )
-    on: Literal["incident", "backlog"] = option(
-        help="incident: it opens or closes; backlog: an item is dead, or waits for its release by a person."
+    on: Literal["incident", "backlog", "circuit", "restart"] = option(
+        help="incident: it opens or closes; backlog: an item is dead, or waits for its release by a person; circuit: "
+        "it opens or is closed by a restart that helped; restart: one that helped, or that failed."
     )
     action: Annotated[Choice, Kind("actions", ActionTiming)] = option(help="How they are told.")
     matchers: tuple[str, ...] = option(

@@ -119,7 +119,11 @@ class RuleOptions:
                 yield ("actions", index), "says the same as an entry before it: remove one"
 
     def warnings(self, configuration: Any) -> Iterator[Told]:
-        """Yield rules that come after one that takes everything."""
+        """Yield rules that come after one that takes everything, and restarts of what has none."""
+        for step in self.steps:
+            known = configuration.services.get(step.service or "") if step.action == "restart" else None
+            if known is not None and known.restart is None:
+                yield (), f"the service {step.service!r} has no `restart`, so its items wait for a person: give it one"
         for one in configuration.rules:
             if one is self:
                 return

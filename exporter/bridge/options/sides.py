@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 -- the loader reads the types of the fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from exporter.bridge.options.words import DAY, DEFAULT, HOUR, QUEUE_PATTERN, unknown
 from exporter.config.options import Duration, Secret, option
@@ -40,6 +40,11 @@ class AlertmanagerOptions:
     api_token: Secret | None = option(None, help="A token for `url`, sent as `Authorization: Bearer`.")
     ca_file: Path | None = option(None, help="Certificates (PEM) to trust instead of the system's, for `url`.")
     timeout: Duration = option(Duration(5.0), help="How long a request to `url` may take.", minimum=0.1, maximum=60)
+    silences: Literal["hold", "proceed", "ignore"] = option(
+        "hold",
+        help="What Alertmanager silences is not acted on, where there is a `url`. hold: nor is anything while it does "
+        "not say what it silences; proceed: then all is; ignore: it is not asked.",
+    )
 
     def problems(self, configuration: Any) -> Iterator[Told]:
         """Yield credentials that contradict each other or that nobody can send."""
