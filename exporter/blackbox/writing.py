@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter.config.options import Secret
 from exporter.config.schema import Entry, entries, written
 from exporter.config.words import written_duration
+from exporter.config.writing import key, scalar
 from exporter.kinds import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from exporter.config.options import Choice
 
     Steps = tuple[str | int, ...]
 
-_PLAIN: Final = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
-_SPOKEN: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 _HEAD: Final = """\
 # Modules of /probe?module=NAME&target=, carried over from a file of blackbox_exporter.
@@ -36,7 +34,7 @@ def text(choices: Mapping[str, Choice], files: Mapping[str, Mapping[Steps, Path]
     """Return the YAML of modules by name; `files` has those secrets of a module that were given in a file."""
     lines = [*_HEAD.splitlines(), "probe_modules:" + ("" if choices else " {}")]
     for name, choice in choices.items():
-        lines.append(f"  {scalar(name)}:")
+        lines.append(f"  {key(name)}:")
         lines.append(f"    kind: {scalar(choice.kind)}")
         lines += _Writing(name, files.get(name, {}), load("probes", choice.kind).TARGET).options(choice.options, (), 4)
         lines.append(f"    timeout: {written_duration(choice.beside.timeout)}")
@@ -86,33 +84,3 @@ def _default(entry: Entry) -> Any:
     if entry.field.default_factory is not dataclasses.MISSING:
         return entry.field.default_factory()
     return entry.field.default
-
-
-def scalar(value: Any) -> str:
-    """Return a value on one line, as our own configuration reads it: plain, quoted or in brackets."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_quoted(word)}: {scalar(one)}" for word, one in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(scalar(one) for one in value) + "]"
-    if _PLAIN.fullmatch(value) and value.lower() not in _SPOKEN:
-        return str(value)
-    # ${ begins a variable, and $$ is a dollar.
-    return _quoted(re.sub(r"\$(?=[${])", "$$", value))
-
-
-def _quoted(value: str) -> str:
-    return '"' + "".join(_ESCAPES.get(one) or _character(one) for one in value) + '"'
-
-
-_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
-def _character(one: str) -> str:
-    if one.isprintable():
-        return one
-    code = ord(one)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"  # noqa: PLR2004 -- YAML's three lengths

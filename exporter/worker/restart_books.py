@@ -116,7 +116,8 @@ class RestartBooks:
         verdict = restart_gate.decided(asked, strategy, self.terms, decisions.situation)
         if isinstance(verdict, gate.Go):
             lease = decisions.leases.get(strategy.service)
-            decisions.fences[item.id] = 1 if lease is None else lease.fence + 1
+            # Not from 1: what a host has seen of an earlier store must not be greater than what a new one gives.
+            decisions.fences[item.id] = max(int(decisions.situation.now), 0 if lease is None else lease.fence + 1)
             if item.hold == "dependency":
                 decisions.hung.add(item.id)
             decisions.situation.begin(item.id, strategy)

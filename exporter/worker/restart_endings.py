@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 LONGEST_WAIT: Final = 3_600.0
 """Seconds between two attempts at most, however often one has failed."""
 IN_THE_WAY: Final = 5.0
-"""Seconds after which it is tried again where we were in the way of ourselves."""
+"""Seconds after which it is tried again where we were in the way of ourselves; so many more after each attempt."""
+LONGEST_IN_THE_WAY: Final = 60.0
 
 
 def ended(attempt: Attempt, item: BacklogItem, timing: RestartTiming, now: float) -> Ending:
@@ -29,7 +30,7 @@ def ended(attempt: Attempt, item: BacklogItem, timing: RestartTiming, now: float
     if attempt.word == "give_up":
         return Ending("dead", "give_up", attempt.detail, now)
     if attempt.verified is None:
-        return Ending("failed", attempt.word, attempt.detail, now + IN_THE_WAY)
+        return Ending("failed", attempt.word, attempt.detail, now + min(IN_THE_WAY * item.attempts, LONGEST_IN_THE_WAY))
     number = (item.attempts - 1) % timing.attempts + 1
     said = f"{attempt.detail} (attempt {item.attempts})"
     if number < timing.attempts:

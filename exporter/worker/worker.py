@@ -9,14 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from exporter.bridge.options import NOTIFICATIONS, RESTARTS
-from exporter.clock import Jumps
 from exporter.errors import WatchbridgeError
 from exporter.restarting.surroundings import Surroundings
-from exporter.store import backlog_due, circuits, restart_facts, service_restarts
+from exporter.store import backlog_due, restart_facts
 from exporter.store.backlog_claims import LOOKED_AT, Holder, Wish
-from exporter.store.changes import Changes
 from exporter.trouble import Trouble
 from exporter.worker.books import Books
+from exporter.worker.clock_set import ClockSet
+from exporter.worker.horizon import POLL, SHORTEST, Horizon
 from exporter.worker.lease_books import fields
 from exporter.worker.leases import LEASE, Leases
 from exporter.worker.runs import Pace, Run, Tools, performed
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from exporter.config import Configuration
-    from exporter.model import ActionParts, Clock, ItemState, ProbeParts
+    from exporter.model import ActionParts, Clock, ProbeParts
     from exporter.restarting.strategy import Strategy
     from exporter.services.maintenance import Maintenance
     from exporter.store.backlog_rows import BacklogItem
@@ -36,16 +36,11 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("exporter.worker")
 
-POLL: Final = 1.0
-"""Seconds between two looks at what is due, where nobody wakes the worker."""
-IDLE: Final = 30.0
-"""The same where nothing was written to the store since, which a file tells."""
 TICK_SECONDS: Final = 6.0
 """How long the tick under way may take at the end: a little more than one operation of the store."""
 STOP_SECONDS: Final = 9.0
 """How long what was stopped may take to end, and to be judged."""
 LAST_RECORDS: Final = 3
-_SHORTEST: Final = 0.01
 
 
 class Worker:
@@ -68,18 +63,14 @@ class Worker:
         self._books: Books | None = None
         self._tools: Tools | None = None
         self._paces: dict[str, Pace] = {}
-        self._due: dict[str, tuple[ItemState, ...]] = {}
         self._changed = asyncio.Event()
-        self._is_awake = True
-        self._jumps = Jumps(clock)
+        self._horizon = Horizon(store, clock)
+        self._clock_set = ClockSet(store, clock)
         self._is_new = True
         self._is_doubtful = False
         self._has_new_modes = False
         self._ending = False
         self._hurried = False
-        self._look_at = clock.monotonic()
-        self._due_at = 0.0
-        self._changes = Changes(store, IDLE)
         self._trouble = Trouble(log, "the backlog cannot be worked off", "the backlog can be worked off again")
         self._serving: asyncio.Task[None] | None = None
 
@@ -104,7 +95,7 @@ class Worker:
             actor=actor,
         )
         self._tools = Tools(self._clock, parts, probing, self.around, self._store.where)
-        self._due = {}
+        self._horizon.due = {}
         self.wake()
 
     @property
@@ -114,7 +105,7 @@ class Worker:
 
     def wake(self) -> None:
         """Look at once: something was stored that may be due."""
-        self._is_awake = True
+        self._horizon.wake()
         self._changed.set()
 
     def start(self) -> None:
@@ -138,45 +129,38 @@ class Worker:
         if self.trouble is not None:
             return POLL
         now = self._clock.monotonic()
-        waits = [self._look_at - now]
-        for name in self._due:
+        waits = [self._horizon.wait(now)]
+        for name in self._horizon.due:
             # Where all places are taken, the end of a run is waited for and not a time.
             wait = self._pace(name).wait(self._terms.queues[name], now)
             if wait is not None:
                 waits.append(wait)
-        return min(max(_SHORTEST, min(waits)), POLL)
+        return min(max(SHORTEST, min(waits)), POLL)
 
     async def tick(self) -> None:
         """Write what ended, look at what is due, and begin it; never raises."""
         with self._trouble.noted():
             await self._tick()
         if self.trouble is not None:
-            self._changes.forget()
+            self._horizon.forget()
 
     async def _tick(self) -> None:
         await self.record()
         if self._ending or self._books is None:
             return
-        await self._notice_jump()
+        if await self._clock_set.followed(tuple(self._terms.queues)):
+            self._horizon.wake()
         now = self._clock.monotonic()
-        if self._is_awake or now >= self._look_at:
-            if self._is_awake or self._may_have_changed(now):
-                await self._look(now)
-            else:
-                self._look_at = now + POLL
-        for name in list(self._due):
-            if not self._ending and await self.fill(name, Wish(name, 0, self._due[name])):
-                self._due.pop(name, None)
-
-    def _may_have_changed(self, now: float) -> bool:
-        """Return whether another look could find anything else than the last one."""
-        return now >= self._due_at or self._jumps.is_due or self._changes.possible(now)
+        if self._horizon.calls(now):
+            await self._look(now)
+        due = self._horizon.due
+        for name in list(due):
+            if not self._ending and await self.fill(name, Wish(name, 0, due[name])):
+                due.pop(name, None)
 
     async def _look(self, now: float) -> None:
         """Find out what is due, and take over what nobody runs any more."""
-        self._is_awake = False
-        self._look_at = now + POLL
-        self._changes.looked(now)
+        self._horizon.looks(now)
         if self._is_new:
             # An SQLite file that we hold has no other server: what an earlier one left is ours at once.
             await self._take_over(None, at_once=self._store.dialect == "sqlite")
@@ -188,22 +172,9 @@ class Worker:
             await backlog_due.reconsidered(self._store, tuple(self._terms.queues), self._clock.time())
             self._has_new_modes = False
         found = await backlog_due.outlook(self._store, tuple(self._terms.queues), self._clock.time())
-        self._due, self._due_at = found.states, float("inf")
-        if found.next_at is not None:
-            self._due_at = now + max(_SHORTEST, found.next_at - self._clock.time())
-            self._look_at = min(self._look_at, self._due_at)
+        self._horizon.found(found, now)
         if found.overdue:
             await self._take_over(found.overdue)
-
-    async def _notice_jump(self) -> None:
-        """Let nothing wait for as long as the wall clock was set back, and no circuit less for one set forward."""
-        jumped = self._jumps.taken()
-        if jumped and self._store.dialect == "sqlite":  # a shared store has a clock of its own
-            await circuits.moved(self._store, jumped)
-            await service_restarts.moved(self._store, self._clock.time(), jumped)
-        if jumped < 0:
-            moved = await backlog_due.moved(self._store, tuple(self._terms.queues), self._clock.time(), -jumped)
-            log.warning("the clock of this machine was set back", extra={"fields": {"items": moved}})
 
     async def _take_over(self, queues: Collection[str] | None, *, at_once: bool = False) -> None:
         began = self._clock.monotonic()

@@ -164,7 +164,7 @@ def test_nothing_to_carry_over_is_still_a_configuration(file, tmp_path):
     [
         ("missing.yml", None, "does not exist"),
         ("broken.yml", "modules: {", "broken.yml:1:"),
-        ("config.ini", "[queue]\n", "a later version of Watchbridge imports config.ini"),
+        ("config.ini", "[queue]\n", "has none of the sections [database], [monitor], [logging] and [process.NAME]"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path, name, text, words):
