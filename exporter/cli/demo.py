@@ -18,12 +18,14 @@ from exporter.cli.option_types import FilePath
 from exporter.cli.serve import LEVEL
 
 WELCOME: Final = """\
-Watchbridge watches an example package database and four services that come and go; look at {url}
+Watchbridge watches an example package database and six services, of which it mends two; look at {url}
   see the services:    curl -s {url}/metrics | grep '^watchbridge_service_state.* 1$'
   see the packages:    curl -s {url}/metrics | grep '^watchbridge_packages'
   report them:         {setting} {program} packages --detailed
   see the alerts:      {program} incidents --config {path}
   what they led to:    {program} backlog status --config {path}
+  see what it mends:   {program} backlog list --queue restarts --all --config {path}
+  see its circuits:    {program} circuits list --config {path}
 Ctrl-C ends it and leaves nothing behind.
 """
 
@@ -94,11 +96,16 @@ async def _demo(folder: Path, address: str, level: str) -> None:
     from exporter.app import Application
 
     path = folder / "packages.db"
-    packages, services, alerts = example.Packages(path), example.Services(), example.Alerts()
+    packages, services, mending = example.Packages(path), example.Services(), example.Mending(folder)
+    alerts = example.Alerts(down=mending.down)
     await asyncio.to_thread(packages.make)
+    mending.make()
     await services.start()
     # JSON is YAML, and quotes whatever it holds.
     parts = services.configuration() | alerts.configuration(folder)
+    mended = mending.configuration()
+    parts["services"] |= mended["services"]
+    parts["rules"] += mended["rules"]
     text = json.dumps(_configuration(folder, path, address, level) | parts)
     written = folder / "watchbridge.yml"
     written.write_text(text, encoding="utf-8")
@@ -114,6 +121,7 @@ async def _demo(folder: Path, address: str, level: str) -> None:
         lambda: config.parse(text, name="the demo's configuration"), started=started, reloads=False
     )
     moving |= {asyncio.create_task(packages.keep_moving()), asyncio.create_task(services.keep_changing())}
+    moving.add(asyncio.create_task(mending.keep_breaking()))
     try:
         await application.run()
     finally:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from exporter.example.services import BROKEN, mood
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 EVERY: Final = 5.0
@@ -30,8 +30,14 @@ PATIENCE: Final = 5.0
 class Alerts:
     """Sends what is wrong with the demo's services to the webhook of the demo itself."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` gives seconds that never go back."""
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        down: Callable[[], Mapping[str, bool]] = dict,
+    ) -> None:
+        """`clock` gives seconds that never go back; `down` says which of the things that can be mended are down."""
+        self._down = down
+        self._since: dict[str, float] = {}
         self._clock = clock
         self._began = clock()
         self._began_at = time.time()
@@ -91,6 +97,7 @@ class Alerts:
         if turn > 0:
             alerts.append(self._user(turn - 1, ended=turn * USER_EVERY))
         alerts.append(self._payments(elapsed))
+        alerts += self._broken(elapsed)
         return {
             "version": "4",
             "groupKey": '{}:{job="demo"}',
@@ -109,6 +116,16 @@ class Alerts:
         labels = {"alertname": "PaymentsDown", "target": "payments", "severity": "critical"}
         began = max(0.0, elapsed - EVERY)
         return self._alert(labels, "Payments cannot be made", began, None if broken else elapsed)
+
+    def _broken(self, elapsed: float) -> Iterator[dict[str, Any]]:
+        """Yield the alerts of what Watchbridge can mend: firing while it is down, then once resolved."""
+        for target, is_down in self._down().items():
+            labels = {"alertname": "DemoServiceDown", "target": target, "severity": "critical"}
+            if is_down:
+                began = self._since.setdefault(target, elapsed)
+                yield self._alert(labels, f"The {target} of the demo does not run", began, None)
+            elif target in self._since:
+                yield self._alert(labels, f"The {target} of the demo runs again", self._since.pop(target), elapsed)
 
     def _alert(self, labels: dict[str, str], summary: str, began: float, ended: float | None) -> dict[str, Any]:
         return {

@@ -92,12 +92,14 @@ def test_what_it_prints_can_be_typed(tmp_path: Path, address: str) -> None:
             ("report them", "TOTAL"),
             ("see the alerts", "UserSyncFailed"),
             ("what they led to", "user-sync"),
+            ("see what it mends", "restarted and verified"),
+            ("see its circuits", "renderer"),
         ):
             line = re.search(rf"{title}: +(.*)", said)
             assert line is not None
             typed = line[1].replace(f"{shlex.quote(sys.argv[0])} ", "")
             typed = re.sub(
-                r"(/\S*__main__\.py|watchbridge) (packages|incidents|backlog)",
+                r"(/\S*__main__\.py|watchbridge) (packages|incidents|backlog|circuits)",
                 rf"{sys.executable} -m exporter \2",
                 typed,
             )
