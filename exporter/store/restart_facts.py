@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 
 from exporter.store.backlog_rows import UNFINISHED, WAITING
 from exporter.store.bridge_tables import backlog_items
+from exporter.store.bulk import pieces
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,28 +21,30 @@ _ITEMS: Final = backlog_items.c
 CAUSED: Final = ("rule", "alarm")
 """Origins of items that something wrong led to, and not a person's wish."""
 MOST: Final = 10_000
-"""Items that are looked at: beyond so many at once the fleet breaker has long held all of them."""
+"""Items, or services, that one look takes; the rest is seen by the next one."""
 _BARRED: Final = ("busy", "circuit", "dependency")
 """Reasons that the end of another restart may end."""
 
 
 class Wanted(NamedTuple):
-    """An item of the queue of restarts that is not over, or was made of late."""
+    """Items of one service, in one state for one reason, that are not over or were made of late; `item` is the last."""
 
-    item: int
     service: str
     state: str
     hold: str | None
     origin: str
-    explanation: str | None
+    item: int
 
 
 async def wanted(connection: AsyncConnection, queue: str, since: float) -> list[Wanted]:
-    """Return what is to be restarted, and what something wrong led to since a moment."""
+    """Return what is to be restarted, and what something wrong led to since a moment.
+
+    Few rows, whatever the number of items: of a storm of alerts about one service none may hide that it is running.
+    """
     caused = and_(_ITEMS.origin.in_(CAUSED), _ITEMS.created_at > since)
     which = _ITEMS.queue == queue, _ITEMS.service.is_not(None), or_(_ITEMS.state.in_(UNFINISHED), caused)
-    columns = _ITEMS.id, _ITEMS.service, _ITEMS.state, _ITEMS.hold, _ITEMS.origin, _ITEMS.explanation
-    query = select(*columns).where(*which).order_by(_ITEMS.id.desc()).limit(MOST)
+    alike = _ITEMS.service, _ITEMS.state, _ITEMS.hold, _ITEMS.origin
+    query = select(*alike, func.max(_ITEMS.id)).where(*which).group_by(*alike)
     return [Wanted(*row) for row in await connection.execute(query)]
 
 
@@ -61,5 +64,9 @@ async def made_due(connection: AsyncConnection, queue: str, now: float, also: Co
     freed = and_(_ITEMS.state == "held", _ITEMS.hold.in_(_BARRED))
     barred = and_(_ITEMS.state == "failed", _ITEMS.id.in_(sorted(also)))
     which = _ITEMS.queue == queue, or_(freed, barred), _ITEMS.due_at > now
-    done = await connection.execute(update(backlog_items).where(*which).values(due_at=now))
-    return int(done.rowcount)
+    # Who has one of them locked ends it: waited for, it could wait for what this transaction holds.
+    query = select(_ITEMS.id).where(*which).order_by(_ITEMS.id).limit(MOST).with_for_update(skip_locked=True)
+    found = list((await connection.execute(query)).scalars())
+    for piece in pieces(found):
+        await connection.execute(update(backlog_items).where(_ITEMS.id.in_(piece)).values(due_at=now))
+    return len(found)

@@ -99,7 +99,8 @@ class Books:
         for item in found.begun:
             log.info("runs: %s", plans[item.id], extra={"fields": fields(item)})
         for one in news:
-            log.info("held back: %s", one.why.sentence, extra={"fields": fields(one.before) | {"hold": one.why.hold}})
+            how = "held back" if one.why.hold is not None else "needs no run"
+            log.info("%s: %s", how, one.why.sentence, extra={"fields": fields(one.before) | {"hold": one.why.hold}})
         return found
 
     async def _kept_back(self, connection: AsyncConnection, held: Sequence[Held], now: float) -> list[Held]:
@@ -183,8 +184,8 @@ class Books:
         """Write what the ends of restarts mean; `at` is by the clock of the leases."""
         mine = [one for one in ends if one.finish.item.queue == RESTARTS]
         happened = await self.restarts.ended(connection, [one.restart for one in mine if one.restart is not None], at)
-        gone = [one.finish.item.id for one in mine if one.restart is None]
-        await service_leases.freed(connection, gone)
+        gone = [(one.finish.item.id, one.finish.explanation) for one in mine if one.restart is None]
+        await self.restarts.unjudged(connection, dict(gone), at)
         opened = {event.item.id for event in happened if event.event == "opened"}
         await restart_facts.made_due(connection, RESTARTS, now, opened)
         told = [

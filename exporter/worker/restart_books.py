@@ -163,6 +163,12 @@ class RestartBooks:
         await service_restarts.ended(connection, told, now)
         return happened
 
+    async def unjudged(self, connection: AsyncConnection, items: Mapping[int, str], now: float) -> None:
+        """Write the ends of attempts whose service has no restart any more: by item, the sentence for why."""
+        await service_leases.freed(connection, items)
+        told = [AttemptEnd(number, None, None, why) for number, why in items.items()]
+        await service_restarts.ended(connection, told, now)
+
     async def undone(self, connection: AsyncConnection, items: Collection[int]) -> None:
         """Forget, after `service_leases.locked`, attempts that were claimed and have not begun."""
         known = await circuits.known(connection)

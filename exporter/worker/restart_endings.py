@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT: Final = 3_600.0
 """Seconds between two attempts at most, however often one has failed."""
+LONGEST_LOOK: Final = 300.0
+"""Seconds between two looks at most at what was up each time, while its alert fires."""
 IN_THE_WAY: Final = 5.0
 """Seconds after which it is tried again where we were in the way of ourselves; so many more after each attempt."""
 LONGEST_IN_THE_WAY: Final = 60.0
@@ -23,18 +25,32 @@ def ended(attempt: Attempt, item: BacklogItem, timing: RestartTiming, now: float
     """Return what becomes of an item whose attempt ended.
 
     One that something wrong led to is tried for as long as that stands: so many attempts soon after one another, each
-    later than the one before, then a rest; its circuit bounds it. What a person wanted ends after its attempts.
+    later than the one before, then a rest; its circuit bounds it. What is up is left alone, and looked at again until
+    the alert resolves. What a person wanted ends after its attempts.
     """
-    if attempt.verified or attempt.word == "healthy":
-        return Ending("done", attempt.word, attempt.detail, now)
-    if attempt.word == "give_up":
-        return Ending("dead", "give_up", attempt.detail, now)
+    word, detail = attempt.word, attempt.detail
+    if attempt.verified:
+        return Ending("done", word, detail, now)
+    if word == "give_up":
+        return Ending("dead", word, detail, now)
     if attempt.verified is None:
+        return _unjudged(attempt, item, timing, now)
+    return _failed(attempt, item, timing, now)
+
+
+def _unjudged(attempt: Attempt, item: BacklogItem, timing: RestartTiming, now: float) -> Ending:
+    if attempt.word != "healthy":
         return Ending("failed", attempt.word, attempt.detail, now + min(IN_THE_WAY * item.attempts, LONGEST_IN_THE_WAY))
+    # Its alert fires still: what is down again before that resolves must not be left alone.
+    wait = min(max(timing.rest, IN_THE_WAY) * item.attempts, LONGEST_LOOK)
+    return Ending("pending", "healthy", f"{attempt.detail}; looked at again while its alert fires", now + wait)
+
+
+def _failed(attempt: Attempt, item: BacklogItem, timing: RestartTiming, now: float) -> Ending:
     number = (item.attempts - 1) % timing.attempts + 1
     said = f"{attempt.detail} (attempt {item.attempts})"
     if number < timing.attempts:
-        return Ending("failed", attempt.word, said, now + min(timing.delay * 2 ** (number - 1), LONGEST_WAIT))
+        return Ending("failed", attempt.word, said, now + min(timing.delay * 2.0 ** (number - 1), LONGEST_WAIT))
     if item.origin not in CAUSED:
         return Ending("dead", attempt.word, f"{attempt.detail} (attempt {item.attempts}, the last)", now)
     return Ending("failed", attempt.word, said, now + timing.rest)

@@ -47,8 +47,7 @@ class Options:
         None,
         help="Its namespace. Left out: the pod's own, from the file `namespace` beside `token_file`.",
         example="shop",
-        pattern=r"[a-z0-9]([-a-z0-9]*[a-z0-9])?",
-        maximum=63,
+        pattern=api.NAMESPACE,
     )
     server: str | None = option(
         None,
@@ -75,11 +74,11 @@ def plan(options: Options) -> Plan:
     """Return the change that restarts it, in words as `kubectl` would be asked for it."""
     namespace = options.namespace or api.OWN
     where = f"-n {namespace}" if options.namespace else "in the namespace of this pod"
-    details = {
-        "method": api.CHANGE,
-        "path": api.path(options.resource, namespace) + api.MANAGER,
-        "server": urls.parse(options.server).origin if options.server else "the cluster's own",
-    }
+    server, path = "the cluster's own", api.path(options.resource, namespace)
+    if options.server is not None:
+        url = urls.parse(options.server).joined(path)
+        server, path = url.origin, url.target
+    details = {"method": api.CHANGE, "path": path + api.MANAGER, "server": server}
     return Plan(f"kubectl rollout restart {options.resource} {where}", details)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from exporter.model import RestartParts
     from exporter.outbound.urls import Url
 
+NAMESPACE: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+"""What the name of a namespace is (RFC 1123)."""
 CHANGE: Final = "PATCH"
 MANAGER: Final = "?fieldManager=watchbridge"
 """Who is named as the owner of what is changed, in the object's managedFields."""
@@ -63,7 +66,7 @@ async def found(options: Any) -> Place | GiveUp:
     try:
         server = urls.parse(options.server or _cluster())
         if namespace is None:
-            namespace = await asyncio.to_thread(_text, options.token_file.parent / "namespace")
+            namespace = await asyncio.to_thread(_own_namespace, options.token_file.parent / "namespace")
     except ValueError as error:
         return GiveUp(f"it is not known where {options.resource} is: {error}")
     url = server.joined(path(options.resource, namespace))
@@ -76,6 +79,13 @@ def _cluster() -> str:
     if not host or not port:
         raise ValueError("this runs in no pod: set `server`")
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
+def _own_namespace(file: Path) -> str:
+    """Return the namespace of this pod."""
+    if not re.fullmatch(NAMESPACE, said := _text(file)):
+        raise ValueError(f"the file {str(file)!r} holds no name of a namespace: set `namespace`")
+    return said
 
 
 def _text(file: Path) -> str:

@@ -26,6 +26,8 @@ FIRST_LINE: Final = 256
 DEEPEST: Final = 4
 """Interpreters of interpreters that Linux follows."""
 QUOTED: Final = 120
+TRIES: Final = 100
+"""Looks at a command line that is empty: it is for the moment in which a process becomes another program."""
 
 
 class CannotLookError(Exception):
@@ -138,10 +140,14 @@ def _command_line(pid: int) -> list[str]:
         return []
     # psutil parts what is one word for the kernel: an argument with a space in it, or a title.
     try:
-        data = Path(f"/proc/{pid}/cmdline").read_bytes()
+        for _ in range(TRIES):
+            if data := Path(f"/proc/{pid}/cmdline").read_bytes():
+                return [os.fsdecode(word) for word in data.removesuffix(b"\0").split(b"\0")]
+            Path(f"/proc/{pid}/exe").readlink()  # a thread of the kernel has none, nor has a zombie
+            os.sched_yield()
     except OSError:
-        return []
-    return [os.fsdecode(word) for word in data.removesuffix(b"\0").split(b"\0")] if data else []
+        pass
+    return []
 
 
 def command_lines(argv: Sequence[str]) -> set[tuple[str, ...]]:
