@@ -55,7 +55,7 @@ async def api(socket: Path) -> AsyncIterator[aiohttp.ClientSession]:
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
             tar.add(str(BUSYBOX), "bin/busybox")
-        await _posted(session, "/images/create?fromSrc=-&repo=small", data=packed.getvalue())
+        await _posted(session, "/images/create?fromSrc=-&repo=small", data=io.BytesIO(packed.getvalue()))
         yield session
 
 
