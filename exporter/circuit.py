@@ -7,11 +7,20 @@ exactly one trial is let through, whose end closes it or opens it anew.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
+
+Noun = Literal["service", "group"]
 
 CircuitState = Literal["closed", "open", "half_open"]
 
 STATES: Final[tuple[CircuitState, ...]] = ("closed", "open", "half_open")
+
+
+class Key(NamedTuple):
+    """Whose circuit it is."""
+
+    noun: Noun
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from exporter.errors import WatchbridgeError
-from exporter.store.directory import _try_lock as try_lock
+from exporter.store.directory import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -32,6 +32,7 @@ STORES: Final = 64
 
 _POSIX: Final = os.name == "posix"
 _AGAIN_SECONDS: Final = 0.05
+_TRIES: Final = 20
 _LARGEST: Final = 16 * 1024
 _LONGEST_NAME: Final = 200
 _ELSEWHERE: Final = ", or let RUNTIME_DIRECTORY name a folder of its own"
@@ -152,7 +153,7 @@ def _folder(path: Path, parent: int | None, ends: contextlib.ExitStack, forbidde
 async def _locked(service: str, directory: int, where: Path, seconds: float) -> int:
     """Return the open file, locked; FenceBusyError where another has it for longer than `seconds`."""
     deadline = asyncio.get_running_loop().time() + seconds
-    while True:
+    for _ in range(_TRIES):
         try:
             descriptor = _file(directory, where.name)
         except OSError as error:
@@ -166,7 +167,7 @@ async def _locked(service: str, directory: int, where: Path, seconds: float) -> 
             raise
         # A cleaner of old files removed it while we waited: what others lock is another.
         os.close(descriptor)
-        await asyncio.sleep(0)
+    raise FenceError(service=service, reason=f"its file {where} is removed again and again: find out by whom")
 
 
 async def _lock(service: str, descriptor: int, deadline: float) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
+import tempfile
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -45,6 +47,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "servers: starts a database, Prometheus or the installed program (set by itself)"
     )
     config.addinivalue_line("markers", "alone: compares times; runs when no other test does")
+    # Fences of services are for all of a host: tests at the same time would wait for each other's.
+    fences = tempfile.TemporaryDirectory(prefix="wb-run-")
+    os.environ["RUNTIME_DIRECTORY"] = fences.name
+    config.add_cleanup(fences.cleanup)
     if threading.current_thread() is threading.main_thread():
         # A worker is told by its group and by the process that reports; what comes second must not cut the end short.
         once = (signal.SIGTERM, signal.SIGINT) if hasattr(config, "workerinput") else (signal.SIGTERM,)

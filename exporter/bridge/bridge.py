@@ -1,4 +1,4 @@
-"""The bridge while it runs: what the webhook, the scrape and the pages ask of it, and its three loops."""
+"""The bridge while it runs: what the webhook, the scrape and the pages ask of it, and its four loops."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from exporter.bridge.keeper import Keeper
 from exporter.bridge.options import DEFAULT, NOTIFICATIONS, RESTARTS
 from exporter.bridge.reading import Reading
 from exporter.bridge.terms import terms
+from exporter.process_alarms.alarms import Alarms
 from exporter.silences import Silences
 from exporter.store import backlog, circuits, counters, incidents
 from exporter.worker.worker import Worker
@@ -20,11 +21,10 @@ if TYPE_CHECKING:
 
     from exporter.acting import Parts
     from exporter.bridge.receipts import Receipt
-    from exporter.circuit import Circuit
+    from exporter.circuit import Circuit, Key
     from exporter.config import Configuration
     from exporter.model import Clock, ProbeParts
     from exporter.services.maintenance import Maintenance
-    from exporter.store.circuits import Key
     from exporter.store.store import Store
 
 APART: Final = 256 * 1024
@@ -47,6 +47,8 @@ class Bridge:
         self._scope = counters.scope_of(store, replica)
         self._reading = Reading(store.where)
         self.worker = Worker(store, clock, replica, self._scope)
+        self.alarms = Alarms(store, clock, self._scope, self.worker.wake)
+        self.worker.around.alarms = self.alarms
         self.intake = Intake(store, clock, self._scope, terms(configuration), self.worker.wake)
         self.keeper = Keeper(store, clock, self._scope, self.intake, self.worker.wake)
 
@@ -64,18 +66,20 @@ class Bridge:
         self.keeper.finished_retention = configuration.backlog.retention
         self.keeper.restarts_retention = configuration.restarts.retention
         self.worker.around.silences = Silences(configuration.alertmanager, self._clock, parts.permits)
+        self.alarms.adopt(configuration, probing.databases)
         self.worker.adopt(configuration, parts, probing, maintenance)
 
     @property
     def trouble(self) -> str | None:
         """Why the store cannot take what is decided."""
-        return self.intake.trouble or self.keeper.trouble or self.worker.trouble
+        return self.intake.trouble or self.keeper.trouble or self.worker.trouble or self.alarms.trouble
 
     def start(self) -> None:
-        """Begin to receive, to look after incidents and to work."""
+        """Begin to receive, to look after incidents and alarms, and to work."""
         self.intake.start()
         self.keeper.start()
         self.worker.start()
+        self.alarms.start()
 
     async def receive(self, body: bytes) -> Receipt:
         """Take one payload; what it says is on disk when this returns.
@@ -119,6 +123,7 @@ class Bridge:
         """Store what waits, let actions that run end within `grace` seconds, and give back what is left."""
         await self.intake.close()
         await self.worker.close(grace)
+        await self.alarms.close()
         await self.keeper.close()
 
 

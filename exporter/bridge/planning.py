@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from exporter import alerts
@@ -13,15 +15,20 @@ from exporter.bridge.rulebook import rulebook
 from exporter.bridge.terms import terms
 from exporter.model import Plan
 from exporter.policy import decide
+from exporter.restarting.strategy import restartable
 from exporter.store import incidents
+from exporter.worker import restart_outlook
+from exporter.worker.gate import Facts
+from exporter.worker.restart_outlook import Ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from exporter.alerts import Alert, Delivery
-    from exporter.bridge.plans import Outcome, Verdict
+    from exporter.bridge.plans import Outcome, PlannedRestart, Verdict
     from exporter.config import Configuration
     from exporter.policy import Decision
+    from exporter.restarting.strategy import Restartable
     from exporter.store.incidents import Head
     from exporter.store.store import Store
 
@@ -44,7 +51,55 @@ async def planned(
     if store is not None and delivery.alerts:
         async with store.reading() as connection:
             found = await incidents.heads(connection, {one.fingerprint for one in delivery.alerts}, lock=False)
-    return _Planning(configuration, found, now, windows).of(delivery)
+    plans = _Planning(configuration, found, now, windows).of(delivery)
+    return await _with_restarts(store, configuration, plans, now, windows)
+
+
+async def _with_restarts(
+    store: Store | None, configuration: Configuration, plans: list[PlannedAlert], now: float, windows: Windows | None
+) -> list[PlannedAlert]:
+    """Return the plans in which each restart is decided as the worker decides it."""
+    terms = restartable(configuration, socket.gethostname())
+    asks = {
+        (place, number): _ask(step, terms, now, windows)
+        for place, alert in enumerate(plans)
+        for number, step in enumerate(alert.steps)
+        if step.queue == RESTARTS and step.verdict in {"run", "wait", "held"} and step.service in terms.strategies
+    }
+    if not asks:
+        return plans
+    services = {ask.service for ask in asks.values()}
+    situation = await restart_outlook.read(store, configuration, terms, services, now)
+    found = restart_outlook.planned(tuple(asks.values()), configuration, terms, situation)
+    known = dict(zip(asks, found, strict=True))
+    return [
+        replace(
+            alert,
+            steps=tuple(
+                _with_restart(step, known[place, number], terms) if (place, number) in known else step
+                for number, step in enumerate(alert.steps)
+            ),
+        )
+        for place, alert in enumerate(plans)
+    ]
+
+
+def _ask(step: PlannedStep, terms: Restartable, now: float, windows: Windows | None) -> Ask:
+    service = step.service or ""
+    group = terms.strategies[service].group
+    window = None if windows is None else windows(service, group)
+    return Ask(service, Facts(now, ("auto",), window=window), released=step.verdict == "run")
+
+
+def _with_restart(step: PlannedStep, one: PlannedRestart, terms: Restartable) -> PlannedStep:
+    """Return a step with what becomes of its restart; where something else comes first, that stays its verdict."""
+    sentence = one.sentence if one.verdict == "run" else f"{one.verdict}: {one.sentence}"
+    verdict = one.verdict
+    if step.verdict != "run":
+        verdict, sentence = step.verdict, f"{step.sentence}; then {sentence}"
+    if step.plan is None:
+        sentence = f"{sentence}; it would fail: {terms.strategies[one.service].plan()}"
+    return replace(step, verdict=verdict, sentence=sentence, restart=one)
 
 
 class _Planning:
@@ -99,9 +154,12 @@ class _Planning:
 
     def _step(self, one: Decision, alert: Alert, number: int | None, *, late: bool) -> PlannedStep:
         verdict, sentence = self._verdict(one)
+        plan, told = self._plan(one, alert, number) if one.verdict != "refuse" else (None, None)
+        if one.queue == RESTARTS:
+            told = None if verdict in {"run", "wait"} else told
+            sentence = "waits for its turn" if verdict == "run" else sentence
         if late and verdict in {"run", "wait", "held"}:
             verdict, sentence = "held", f"held as late; if it opens after that: {sentence}"
-        plan, told = self._plan(one, alert, number) if one.verdict != "refuse" else (None, None)
         return PlannedStep(
             one.rule,
             one.action,
@@ -117,12 +175,21 @@ class _Planning:
     def _verdict(self, one: Decision) -> tuple[Verdict, str]:
         if one.verdict in {"refuse", "nothing", "observe"}:
             return ("refused" if one.verdict == "refuse" else "skipped"), one.sentence
+        if one.queue == RESTARTS:
+            return self._verdict_of_restart(one)
         queue = self._configuration.queues.get(one.queue)
-        if one.verdict == "hold" or one.queue == RESTARTS or queue is None or queue.action is None:
+        if one.verdict == "hold" or queue is None or queue.action is None:
             return "wait", one.sentence
         if self._windows is not None and (why := self._windows(one.service, self._group(one.service))) is not None:
             return "held", f"held: {why}"
         return "run", one.sentence
+
+    def _verdict_of_restart(self, one: Decision) -> tuple[Verdict, str]:
+        """Return what the rule says of a restart: what else speaks against it is asked of all of them together."""
+        options: Any = self._configuration.services.get(one.service or "")
+        if options is None or options.restart is None:
+            return "wait", f"{one.service} has no `restart` in the configuration: it waits for a person"
+        return ("wait" if one.verdict == "hold" else "run"), one.sentence
 
     def _group(self, service: str | None) -> str | None:
         options: Any = self._configuration.services.get(service or "")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter.circuit import CLOSED, STATES
+from exporter.circuit import CLOSED, STATES, Key
 from exporter.model import Family, Samples, Source
-from exporter.store.circuits import Key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

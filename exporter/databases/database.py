@@ -1,4 +1,4 @@
-"""One named database: `fetch` is all that a source needs."""
+"""One named database: `fetch` is all that a source needs, `change` what clears an alarm."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
-from exporter.databases import drivers
+from exporter.databases import changing, drivers
 from exporter.databases.resolver import Resolver
 from exporter.databases.translate import is_lost, translated
 from exporter.databases.urls import async_url, dialect_of
@@ -59,30 +59,38 @@ class Database:
         self._cleaning: set[asyncio.Task[None]] = set()
         self._opened: weakref.WeakSet[Any] = weakref.WeakSet()
         self._engine = self._new_engine()
+        self._writer: AsyncEngine | None = None
         self._compiled: dict[sa.Executable, Any] = {}
         # One deadline a read is set here and nowhere else, so that tests see which stage was late.
         self._patience = options.statement_timeout + (0.0 if self.dialect == "sqlite" else GRACE)
 
     def _new_engine(self) -> AsyncEngine:
+        pool = self.options.pool
+        return self._engine_of(
+            writes=False,
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=pool.size,
+            max_overflow=0,
+            pool_timeout=pool.timeout,
+        )
+
+    def _engine_of(self, *, writes: bool, **pool: Any) -> AsyncEngine:
         options = self.options
 
         async def connect(*_: object, **__: object) -> Any:
             async with asyncio.timeout(options.connect_timeout):
                 await self._resolver.known()
-                opened = await drivers.connect(self.name, self.url, options)
+                opened = await drivers.connect(self.name, self.url, options, writes=writes)
             self._opened.add(opened)
             return opened
 
         return create_async_engine(
             self.url.set(query={}),
             async_creator=connect,
-            poolclass=AsyncAdaptedQueuePool,
-            pool_size=options.pool.size,
-            max_overflow=0,
-            pool_timeout=options.pool.timeout,
             pool_reset_on_return=None,  # each statement is its own transaction: there is nothing to roll back
             isolation_level="AUTOCOMMIT",
             skip_autocommit_rollback=True,
+            **pool,
         )
 
     async def fetch(
@@ -106,6 +114,25 @@ class Database:
         if len(found.rows) > self.options.row_limit:
             raise RowLimitError(database=self.name, limit=self.options.row_limit)
         return found
+
+    async def change(self, statement: sa.Update, *, table: str = "") -> int:
+        """Run one UPDATE and return how many rows it changed; `table` only words the errors.
+
+        It has a session of its own, which is closed after it: those that read cannot write. It is never tried again:
+        where the connection is lost, or the answer late, nobody knows whether it was done. Raises the DatabaseError
+        family; DatabaseChangeForbiddenError says which right is missing.
+        """
+        if self._writer is None:
+            self._writer = self._engine_of(writes=True, poolclass=NullPool)
+
+        async def write(connection: AsyncConnection, _: Any) -> int:
+            return int((await connection.execute(statement)).rowcount)
+
+        try:
+            return await self._attempt(write, self._writer)
+        except Exception as error:  # noqa: BLE001 - drivers raise what they like; all of it is translated
+            found = translated(error, self.name, self.url, self.options, table)
+            raise changing.worded(found, self.name, table) from None
 
     def _direct(self, statement: sa.Executable, parameters: Mapping[str, Any] | None) -> list[Any]:
         """Return SQL and arguments for asyncpg itself, which saves a quarter of the CPU of a small read.
@@ -153,8 +180,10 @@ class Database:
         except Exception as error:  # noqa: BLE001 - as above
             raise translated(error, self.name, self.url, self.options, table) from None
 
-    async def _attempt(self, work: Callable[[AsyncConnection, Any], Awaitable[T]]) -> T:
-        connection, raw = await self._connected()
+    async def _attempt(
+        self, work: Callable[[AsyncConnection, Any], Awaitable[T]], engine: AsyncEngine | None = None
+    ) -> T:
+        connection, raw = await self._connected(engine or self._engine)
         # In a task of its own: a cancelled read must first be cut off at its socket and only then unwind, since the
         # drivers' own unwinding waits for the very answer that does not come.
         task = asyncio.ensure_future(work(connection, raw))
@@ -173,20 +202,21 @@ class Database:
             await connection.close()
         return task.result()
 
-    async def _connected(self) -> tuple[AsyncConnection, Any]:
-        """Return a connection of the pool, and the driver's own."""
+    async def _connected(self, engine: AsyncEngine) -> tuple[AsyncConnection, Any]:
+        """Return a connection of the engine's pool, and the driver's own."""
         if self.dialect != "sqlite":
-            return await self._taken()
+            return await self._taken(engine)
         # A cancellation that meets SQLite's thread while it opens the file would lose what that opens.
-        opening = asyncio.ensure_future(self._taken())
+        opening = asyncio.ensure_future(self._taken(engine))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
             opening.add_done_callback(self._give_back)
             raise
 
-    async def _taken(self) -> tuple[AsyncConnection, Any]:
-        connection = await self._engine.connect()
+    @staticmethod
+    async def _taken(engine: AsyncEngine) -> tuple[AsyncConnection, Any]:
+        connection = await engine.connect()
         return connection, (await connection.get_raw_connection()).driver_connection
 
     def _give_back(self, opening: asyncio.Future[tuple[AsyncConnection, Any]]) -> None:

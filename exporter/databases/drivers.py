@@ -1,4 +1,4 @@
-"""One driver a dialect: how a read-only, bounded connection is opened, and how it is cut off.
+"""One driver a dialect: how a bounded connection, that can only read, is opened, and how it is cut off.
 
 Measured: a PostgreSQL client across a dropped network saw no error for 40 s and more, and cancelling it blocked for
 another 10 s. So a connection that is late is aborted at its socket, never cancelled; the settings of the session are
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from exporter.databases.options import DatabaseOptions
 
 TCP_USER_TIMEOUT_MS: Final = 5_000
+BUSY_SHARE: Final = 0.8
 
 
 def module(name: str, dialect: str) -> Any:
@@ -33,20 +34,20 @@ def module(name: str, dialect: str) -> Any:
         raise DatabaseDriverMissingError(database=name, driver=driver, extra=dialect) from None
 
 
-async def connect(name: str, url: URL, options: DatabaseOptions) -> Any:
-    """Open one connection whose session can only read and whose statements end by themselves."""
+async def connect(name: str, url: URL, options: DatabaseOptions, *, writes: bool = False) -> Any:
+    """Open one connection whose statements end by themselves and whose session, without `writes`, can only read."""
     opened = {"postgresql": _postgresql, "mysql": _mysql, "sqlite": _sqlite}[dialect_of(url)]
-    return await opened(name, url, options)
+    return await opened(name, url, options, writes=writes)
 
 
-async def _postgresql(name: str, url: URL, options: DatabaseOptions) -> Any:
+async def _postgresql(name: str, url: URL, options: DatabaseOptions, *, writes: bool) -> Any:
     asyncpg = module(name, "postgresql")
     return await asyncpg.connect(
         dsn=url.set(drivername="postgresql").render_as_string(hide_password=False),
         timeout=options.connect_timeout,
         server_settings={
             "application_name": "watchbridge",
-            "default_transaction_read_only": "on",
+            "default_transaction_read_only": "off" if writes else "on",
             "statement_timeout": str(int(options.statement_timeout * 1000)),
             "idle_in_transaction_session_timeout": "10000",
             "tcp_user_timeout": str(TCP_USER_TIMEOUT_MS),
@@ -55,7 +56,7 @@ async def _postgresql(name: str, url: URL, options: DatabaseOptions) -> Any:
     )
 
 
-async def _mysql(name: str, url: URL, options: DatabaseOptions) -> Any:
+async def _mysql(name: str, url: URL, options: DatabaseOptions, *, writes: bool) -> Any:
     aiomysql = module(name, "mysql")
     connection = await aiomysql.connect(
         host=url.host or "localhost",
@@ -72,7 +73,13 @@ async def _mysql(name: str, url: URL, options: DatabaseOptions) -> Any:
     try:
         async with connection.cursor() as cursor:
             await cursor.execute("SET SESSION time_zone = '+00:00'")
-            await cursor.execute("SET SESSION TRANSACTION READ ONLY")
+            if writes:
+                # MySQL's limit below is for what reads: this one must not wait for a lock when we are long gone.
+                await cursor.execute("SET SESSION TRANSACTION READ WRITE")
+                seconds = max(1, int(options.statement_timeout))
+                await cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", (seconds,))
+            else:
+                await cursor.execute("SET SESSION TRANSACTION READ ONLY")
             if "mariadb" in connection.get_server_info().lower():
                 await cursor.execute("SET SESSION max_statement_time = %s", (options.statement_timeout,))
             else:
@@ -100,7 +107,7 @@ def mysql_parameters(name: str, url: URL) -> dict[str, Any]:
     return known
 
 
-async def _sqlite(name: str, url: URL, options: DatabaseOptions) -> Any:
+async def _sqlite(name: str, url: URL, options: DatabaseOptions, *, writes: bool) -> Any:
     aiosqlite = module(name, "sqlite")
     path = Path(url.database or "").expanduser()  # noqa: ASYNC240 - one look at a local file
     if path.is_dir():
@@ -108,13 +115,16 @@ async def _sqlite(name: str, url: URL, options: DatabaseOptions) -> Any:
     if not path.is_file():
         raise DatabaseMissingError(database=name, where=where(url))
     # mode=ro: reading a source never creates a file and never writes one.
-    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-    connection = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=options.statement_timeout)
+    uri = f"file:{quote(str(path.absolute()))}?mode={'rw' if writes else 'ro'}"
+    # Waiting for another writer cannot be interrupted: it must end before the statement is cut off.
+    patience = options.statement_timeout * (BUSY_SHARE if writes else 1.0)
+    connection = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=patience)
     # A statement that hangs in the file system must not keep the process from ending.
     connection._thread.daemon = True  # noqa: SLF001 - the driver offers no other way; SQLAlchemy does the same
     opened = await connection
     opened.text_factory = _lenient
-    await opened.execute("PRAGMA query_only = ON")
+    if not writes:
+        await opened.execute("PRAGMA query_only = ON")
     return opened
 
 

@@ -24,7 +24,7 @@ class PoolOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseOptions:
-    """A database that sources read from. Watchbridge never writes to it."""
+    """A database that sources read from. Watchbridge writes nothing to it but, where `alarms` names it, their end."""
 
     url: Secret = option(
         help=f"{FORMS}. An @ of the password is written %40.",

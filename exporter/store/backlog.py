@@ -5,6 +5,7 @@ What a person does to items is in `backlog_by_hand`, what workers do in `backlog
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, insert, select, update
@@ -83,13 +84,19 @@ async def add(  # noqa: PLR0913 -- what an item is made of; all but the first fo
     origin: str = "cli",
     context: Mapping[str, Any] | None = None,
     state: ItemState = "pending",
+    service: str | None = None,
+    reserved: float | None = None,
 ) -> tuple[int, bool]:
     """Add an item by hand and return its number and True; where it is there already, that one's number and False.
 
     It is there while an unfinished item of that queue and key is; one that is added as done is there where a done one
-    is. `context` may hold anything of JSON's types.
+    is. `context` may hold anything of JSON's types. One that is `reserved` waits for the command that adds it: as if it
+    was held because of the mode, until so many seconds have passed.
     """
-    new = NewItem(queue, key, reason, origin, state, "auto", now, context or {})
+    new = NewItem(queue, key, reason, origin, state, "auto", now, context or {}, service=service)
+    if reserved is not None:
+        new = replace(new, state="held", hold="mode", due_at=now + reserved)
+        state = new.state
     row = encoded(new, now) | {"approved_by": actor}
     if state in UNFINISHED:
         row["active_key"] = row["key"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select, update
 
-from exporter.circuit import Circuit, reset
+from exporter.circuit import Circuit, Key, reset
 from exporter.store import audit, backlog_clock
 from exporter.store.audit import Entry
 from exporter.store.bulk import upsert, written
@@ -18,16 +18,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from exporter.store.store import Store
-
-Noun = Literal["service", "group"]
-
-
-class Key(NamedTuple):
-    """Whose circuit it is."""
-
-    noun: Noun
-    name: str
-
 
 _COLUMNS: Final = tuple(circuits.c[name] for name in ("noun", "name", *Circuit.__dataclass_fields__))
 

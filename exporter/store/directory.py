@@ -117,7 +117,7 @@ class DirectoryLock:
             reason = f"{LOCK_NAME} in it cannot be opened: {_said(error)}; remove it"
             raise DataDirectoryError(where=folder, reason=reason) from error
         deadline = time.monotonic() + seconds
-        while not _try_lock(descriptor):
+        while not try_lock(descriptor):
             if time.monotonic() > deadline:
                 holder = os.pread(descriptor, _PID_BYTES, 0) if _POSIX else b""
                 os.close(descriptor)
@@ -152,7 +152,8 @@ def _open_lock(path: Path) -> int:
     return descriptor
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file for this process alone, without waiting; return whether nobody else has it."""
     try:
         if sys.platform == "win32":
             import msvcrt  # noqa: PLC0415

@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from exporter.circuit import Circuit, Limits
+    from exporter.circuit import Circuit, Key, Limits
     from exporter.restarting.attempt import Attempt
     from exporter.restarting.strategy import Restartable, Strategy
     from exporter.restarting.surroundings import Surroundings
     from exporter.store.backlog_leases import Holder
     from exporter.store.backlog_rows import BacklogItem
-    from exporter.store.circuits import Key
     from exporter.store.store import Store
     from exporter.worker.gate import Facts, Go, Held
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from exporter import budgets, circuit, order
 from exporter.budgets import Begun
-from exporter.circuit import CLOSED, Circuit
+from exporter.circuit import CLOSED, Circuit, Key
 from exporter.order import Troubles
-from exporter.store.circuits import Key
 from exporter.worker.gate import Go, Held, judged
 
 if TYPE_CHECKING:

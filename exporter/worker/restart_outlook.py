@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
@@ -106,12 +106,15 @@ def planned(
     now = replace(now, failing=now.failing | caused, waiting=dict(now.waiting), down=dict(now.down))
     names = order.sorted_by_need((ask.service for ask in asks), terms.parents)
     outlook = _Outlook(configuration, terms, now, {name: number for number, name in enumerate(names, 1)})
-    places = sorted(range(len(asks)), key=lambda place: (outlook.numbers[asks[place].service], place))
+    places = sorted(
+        range(len(asks)),
+        key=lambda place: (outlook.numbers[asks[place].service], not asks[place].released, place),
+    )
     found = {place: outlook.of(asks[place]) for place in places}
     return [found[place] for place in range(len(asks))]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Outlook:
     """Decides on one after the other; `numbers` is the order of the services."""
 
@@ -119,15 +122,10 @@ class _Outlook:
     terms: Restartable
     now: Situation
     numbers: Mapping[str, int]
-    known: dict[str, PlannedRestart]
-
-    def __init__(
-        self, configuration: Configuration, terms: Restartable, now: Situation, numbers: Mapping[str, int]
-    ) -> None:
-        for name, value in zip(self.__slots__, (configuration, terms, now, numbers, {}), strict=True):
-            object.__setattr__(self, name, value)
+    known: dict[str, PlannedRestart] = field(default_factory=dict)
 
     def of(self, ask: Ask) -> PlannedRestart:
+        """Return what becomes of the next one."""
         before = self.known.get(ask.service)
         if before is None:
             self.known[ask.service] = found = self._first(ask, self.terms.strategies[ask.service])

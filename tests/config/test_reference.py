@@ -36,9 +36,12 @@ def test_what_all_kinds_have_stands_once(rows):
         "services.NAME.probe.kind",
         "services.NAME.probe.every",
         "services.NAME.probe.slow_after",
+        "services.NAME.restart.kind",
+        "services.NAME.restart.verify.kind",
         "probe_modules.NAME.kind",
         "queues.NAME.action.kind",
         "queues.NAME.verify.kind",
+        "alarms.NAME.every",
         "notify[].action.kind",
     ]
     assert "probe_modules.NAME (kind: …)" in rows

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUILD_SECONDS = 300.0
 # What a program needs of the machine; everything else of the tester's environment would be luck.
-KEPT = ("PATH", "SYSTEMROOT", "TZ", "LD_LIBRARY_PATH")
+KEPT = ("RUNTIME_DIRECTORY", "PATH", "SYSTEMROOT", "TZ", "LD_LIBRARY_PATH")
 
 
 def build_wheel(folder: Path) -> Path:
