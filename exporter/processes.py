@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import threading
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from exporter.errors import ProcessNotStartedError
@@ -69,13 +70,15 @@ async def run(  # noqa: PLR0913 -- what a process is started with; all but the f
     `output_limit` holds for standard error on its own where it is asked for apart.
 
     With `dies_with_us` the kernel kills the program when this process is killed, where it can (Linux): a deed that
-    nobody watches any more must not overlap with the next one. What it has started in turn is not reached by that.
+    nobody watches any more must not overlap with the next one. Where this process is only stopped (SIGSTOP), the
+    program's own alarm ends it soon after the deadline. What it has started in turn is reached by neither.
 
     What the program leaves running after a normal end lives on (`mail` delivers in the background). Cancelling this
     call kills the group too. Raises ProcessNotStartedError when there is no such program, or it may not be run.
     """
     watched = _Watched(output_limit, errors_apart=errors_apart)
-    transport = await _start(argv, clean_environment() if environment is None else environment, watched, dies_with_us)
+    life = math.ceil(timeout + REAP_SECONDS) if dies_with_us else None
+    transport = await _start(argv, clean_environment() if environment is None else environment, watched, life)
     timed_out = False
     try:
         _feed(transport, stdin)
@@ -173,13 +176,16 @@ async def _start(
     argv: Sequence[str],
     environment: Mapping[str, str],
     watched: _Watched,
-    dies_with_us: bool,  # noqa: FBT001 -- as in `run`
+    life: int | None,
 ) -> asyncio.SubprocessTransport:
-    """Start in a session of its own, so that one signal reaches all that it starts; in no directory of ours."""
+    """Start in a session of its own, so that one signal reaches all that it starts; in no directory of ours.
+
+    With a `life` in seconds it dies with us, and at the latest then.
+    """
     settings: dict[str, Any] = {}
     if sys.platform != "win32":
         settings = {"start_new_session": True, "umask": 0o077, "cwd": "/"}
-    if dies_with_us and (bind := _binding()) is not None:
+    if life is not None and (bind := _binding(life)) is not None:
         settings["preexec_fn"] = bind
     starting = asyncio.ensure_future(
         asyncio.get_running_loop().subprocess_exec(
@@ -203,19 +209,20 @@ async def _start(
     return transport
 
 
-@cache
-def _binding() -> Callable[[], None] | None:
+@lru_cache(maxsize=128)
+def _binding(seconds: int) -> Callable[[], None] | None:
     """Return what a child calls before it becomes the program, so that it dies with us; None where nothing does that.
 
-    It calls one function of the C library and nothing else of Python: that is what may be done between fork and exec
-    while other threads run.
+    Where we are stopped and not killed (SIGSTOP), its own alarm ends it after so many seconds. It calls functions of
+    the C library and nothing else of Python: that is what may be done between fork and exec while other threads run.
     """
     if sys.platform != "linux":
         return None
     import ctypes  # noqa: PLC0415 - only actions need it
 
     try:
-        prctl = ctypes.PyDLL(None).prctl
+        library = ctypes.PyDLL(None)
+        prctl, alarm = library.prctl, library.alarm
     except (OSError, AttributeError):  # a C library without it
         return None
     us = os.getpid()
@@ -224,6 +231,7 @@ def _binding() -> Callable[[], None] | None:
 
     def bind() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        alarm(seconds)
         if os.getppid() != us:
             os._exit(_ORPHANED)  # we were killed before the kernel knew
 

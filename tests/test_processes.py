@@ -181,3 +181,12 @@ async def test_cancelling_ends_the_process(tmp_path: Path):
 async def test_a_program_that_cannot_start_is_a_sentence(argv: list[str]):
     with pytest.raises(ProcessNotStartedError, match="could not be started"):
         await run(argv, timeout=5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the alarm of a process that survives exec is Linux's here")
+@pytest.mark.parametrize(("how", "seconds"), [({"dies_with_us": True}, range(10, 13)), ({}, range(1))])
+async def test_a_program_that_is_to_die_with_us_has_an_alarm_of_its_own(how: dict[str, bool], seconds: range) -> None:
+    """Where we are only stopped, it ends soon after its deadline: the alarm is set before it is started."""
+    argv = [sys.executable, "-c", "import signal; print(signal.alarm(0))"]
+    finished = await run(argv, timeout=7.0, **how)
+    assert int(finished.output) in seconds

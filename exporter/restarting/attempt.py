@@ -66,7 +66,6 @@ async def attempted(strategy: Strategy, item: Item, ground: Ground, patience: fl
         reading = await _up(strategy.probe, ground, patience)
         if reading.state == "up":
             return Attempt("healthy", f"nothing was restarted: it is up: {reading.reason}", acted=False, verified=None)
-    log.info("RESTART LOG: Beginning restart procedure for %s (strategy: %s)", strategy.service, strategy.kind)
     attempt = await _fenced(strategy, item, ground)
     if attempt is None:
         attempt = await judged(strategy, ground, strategy.timing.verify_timeout)
@@ -89,15 +88,22 @@ async def _up(probe: Check, ground: Ground, patience: float) -> Reading:
 async def _fenced(strategy: Strategy, item: Item, ground: Ground) -> Attempt | None:
     """Prepare and restart, alone on this host; return how it failed, None where it is to be judged."""
     if not strategy.on_host:
-        return await _restarted(strategy, item, ground)
+        return await _restarted(strategy, item, ground, is_fenced=False)
     try:
-        async with fences.held(strategy.service, ground.fence, store=ground.store, seconds=FENCE_SECONDS):
-            return await _restarted(strategy, item, ground)
+        async with fences.held(strategy.service, ground.fence, store=ground.store, seconds=FENCE_SECONDS) as is_fenced:
+            return await _restarted(strategy, item, ground, is_fenced=is_fenced)
     except WatchbridgeError as error:
         return Attempt("retry", f"nothing was restarted: {error}", acted=False, verified=None)
 
 
-async def _restarted(strategy: Strategy, item: Item, ground: Ground) -> Attempt | None:
+async def _restarted(strategy: Strategy, item: Item, ground: Ground, *, is_fenced: bool) -> Attempt | None:
+    told = {"fence": ground.fence, "fenced": "yes" if is_fenced else "no"}
+    log.info(
+        "RESTART LOG: Beginning restart procedure for %s (strategy: %s)",
+        strategy.service,
+        strategy.kind,
+        extra={"fields": told},
+    )
     if (problem := await _prepared(strategy)) is not None:
         return Attempt("retry", f"nothing was restarted: {problem[0]}", problem[1], acted=False)
     if not ground.holds():

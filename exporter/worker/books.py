@@ -97,7 +97,8 @@ class Books:
                 found.hung.update(decisions.hung)
             news = await self._kept_back(connection, found.held, now)
         for item in found.begun:
-            log.info("runs: %s", plans[item.id], extra={"fields": fields(item)})
+            how = "runs" if item.queue != RESTARTS else "is to be restarted"
+            log.info("%s: %s", how, plans[item.id], extra={"fields": fields(item)})
         for one in news:
             how = "held back" if one.why.hold is not None else "needs no run"
             log.info("%s: %s", how, one.why.sentence, extra={"fields": fields(one.before) | {"hold": one.why.hold}})
@@ -273,5 +274,5 @@ def _log_end(one: Recorded, *, is_ours: bool) -> None:
     if not is_ours:
         log.warning("the item was taken over meanwhile: how its run ended here changes nothing", extra={"fields": more})
         return
-    level = logging.INFO if state == "done" else logging.WARNING
+    level = logging.INFO if state in {"done", "pending"} else logging.WARNING
     log.log(level, "%s: %s", state, one.finish.explanation, extra={"fields": more})
