@@ -34,8 +34,9 @@ class Generation:
     _made: list[Source] = field(default_factory=list)
 
     def options(self, collector: str) -> Mapping[str, Any]:
-        """Return the configured sources of a collector by name."""
-        return self.configuration.collectors.get(collector, {})
+        """Return the configured sources of a collector by name; also those of a section that is more than sources."""
+        found = self.configuration.collectors.get(collector)
+        return found or getattr(self.configuration, collector, {})
 
     @property
     def sources(self) -> list[Source]:
