@@ -199,6 +199,7 @@ SECTIONS: Final = (
         options="exporter.process_alarms.options:AlarmOptions",
         shape="mapping",
         help="Tables of processes in alarm, by name: what is in alarm there and is a service here is restarted.",
+        check="exporter.process_alarms.options:mistakes",
     ),
     Section(
         word="node",

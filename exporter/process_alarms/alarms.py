@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter.errors import UnreachableError, WatchbridgeError
@@ -14,6 +15,7 @@ from exporter.process_alarms.deciding import Changes, Terms
 from exporter.process_alarms.noting import Noting, Told, logged
 from exporter.process_alarms.options import services_by_process
 from exporter.process_alarms.source import BEAT, AlarmSource
+from exporter.restarting.strategy import strategy_of
 from exporter.store import process_alarms, service_leases
 from exporter.trouble import Trouble
 
@@ -69,7 +71,7 @@ class Alarms:
         """Take a configuration that was checked, and its open databases; a source that stays the same goes on."""
         mode: Mode = configuration.mode or "observe"  # type: ignore[assignment]  # it was checked
         services = configuration.services
-        self._terms = Terms(services_by_process(services), frozenset(services), mode)
+        self._terms = Terms(services_by_process(services), frozenset(services), mode, partial(_plan, services))
         if configuration.restarts is not None:
             self._retention = configuration.restarts.retention
         earlier, self._sources = self._sources, {}
@@ -283,3 +285,10 @@ class Alarms:
             async with self._store.writing() as connection:
                 await service_leases.locked(connection, self._store)
                 await Noting(source, self._terms, "auto", self._scope).cleared(connection, over, self._clock.time())
+
+
+def _plan(services: Mapping[str, Any], service: str) -> str:
+    """Return in words what would be run for a service."""
+    strategy = strategy_of(service, services[service])
+    plan = "nothing, as it has no `restart`" if strategy is None else strategy.plan()
+    return plan if isinstance(plan, str) else plan.sentence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,16 +20,21 @@ if TYPE_CHECKING:
     from exporter.store.process_alarms import Alarm
 
 ALERTNAME: Final = "ProcessAlarm"
+_NOT_RUN: Final = {"observe": "would have run", "hold": "would run"}
 _STATES: Final[Mapping[str, Any]] = {"enqueue": "pending", "hold": "held", "observe": "cancelled"}
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What alarms are held against: which service a process is, all services, and the mode of all that is done."""
+    """What alarms are held against: which service a process is, all services, and the mode of all that is done.
+
+    `plan` says in words what would be run for a service.
+    """
 
     by_process: Mapping[str, str] = field(default_factory=dict)
     services: frozenset[str] = frozenset()
     mode: Mode = "observe"
+    plan: Callable[[str], str] | None = None
 
     @cached_property
     def folded(self) -> Mapping[str, str]:
@@ -117,7 +122,9 @@ def decision(service: str, terms: Terms, mode: Mode) -> Decision:
     step = Step("restart", RESTARTS, service="{service}", acts=True)
     rule = Rule("alarms", (), (step,), mode)
     (only,) = decide({"service": service}, Rulebook(rules=(rule,), services=terms.services, mode=terms.mode))
-    return only
+    if terms.plan is None or only.verdict not in _NOT_RUN:
+        return only
+    return replace(only, sentence=f"{only.sentence}; {_NOT_RUN[only.verdict]}: {terms.plan(service)}")
 
 
 def item_of(source: str, process: Process, made: Decision, now: float) -> NewItem:

@@ -34,9 +34,7 @@ class Options(process.Options):
     The further keys are those of the process.
     """
 
-    argv: tuple[str, ...] = option(
-        (), help=ARGV_HELP, example=["/opt/worker", "--queue", "mail"], minimum=1, maximum=1000
-    )
+    argv: tuple[str, ...] = option((), help=ARGV_HELP, example=["/opt/worker", "--queue", "mail"], maximum=1000)
     unit: str | None = option(
         None,
         help="The exact name of the unit, which ends with .service; no pattern.",

@@ -11,19 +11,29 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from process_alarms.scenes import Plant, configured, made, plant, ring, service
 from servers.backlog import new, put, the
+from servers.engines import ServerDatabase
 from servers.watched import NOON, FakeClock
+from sqlalchemy import select
 
+from exporter.process_alarms import alarms
 from exporter.process_alarms.alarms import AGAIN_AFTER, PURGE_EVERY
 from exporter.process_alarms.options import AlarmOptions
 from exporter.store import audit, backlog, process_alarms
+from exporter.store.restart_tables import process_alarms as table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from servers.engines import EmptyDatabase, FileDatabase
+    from servers.mariadb import MariaDB
+    from servers.proxy import TcpProxy
 
     from exporter.store.store import Store
 
+ENGINES = pytest.mark.parametrize(
+    ("engine", "url"), [("sqlite", "postgres"), ("postgres", "mariadb"), ("mariadb", "sqlite")], indirect=True
+)
+"""Each as source and as store, once: they do not know of each other."""
 DAY = 86_400.0
 PLANT = AlarmOptions(database="monitoring")
 CLEARED = "DB UPDATE LOG: Successfully updated alarm status for process_id: 123"
@@ -44,6 +54,7 @@ async def finish(one: Plant, number: int, state: str = "done", **more: Any) -> N
     await put(one.store, number, **over)
 
 
+@ENGINES
 async def test_an_alarm_leads_to_one_item(
     engine: EmptyDatabase, url: str, open_store: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -283,6 +294,7 @@ async def test_a_number_with_another_name_is_another_process(store: Store, monit
         assert [(alarm.process, alarm.process_id) for alarm in await one.standing()] == [("db", "1")]
 
 
+@ENGINES
 async def test_replicas_that_look_at_once_lead_to_one_item(
     engine: EmptyDatabase, url: str, open_store: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -414,6 +426,7 @@ async def test_what_cannot_be_known_is_not_said(store: Store, monitor: FileDatab
             assert one.alarms.standing(other) is None
 
 
+@ENGINES
 async def test_a_verified_restart_clears_the_alarm(
     engine: EmptyDatabase, url: str, open_store: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -437,10 +450,6 @@ async def test_a_verified_restart_clears_the_alarm(
 
 async def everything(store: Store) -> list[Any]:
     """Return every alarm that is remembered, the oldest first."""
-    from sqlalchemy import select
-
-    from exporter.store.restart_tables import process_alarms as table
-
     async with store.reading() as connection:
         return list(await connection.execute(select(table).order_by(table.c.id)))
 
@@ -501,6 +510,32 @@ async def test_what_cannot_be_cleared_is_said_and_stays(
         assert "STATUS_PROCESS" in sentence
         assert await one.alarms.clear("other") == [], "nobody has seen it in alarm there"
         assert CLEARED not in told(caplog)
+
+
+async def test_a_network_that_swallows_everything_holds_nobody_up(
+    store: Store, mariadb: MariaDB, tcp_proxy: Callable[[int], TcpProxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who decides waits so long and no longer, and knows nothing then; clearing ends with a sentence."""
+    monkeypatch.setattr(alarms, "REFRESH_SECONDS", 0.2)
+    monkeypatch.setattr(alarms, "CLEAR_SECONDS", 0.5)
+    engine = ServerDatabase(mariadb, "mysql")
+    made(engine, {123: "apache2"}, {123: 1})
+    proxy = tcp_proxy(mariadb.port)
+    async with plant(store, proxy.url(engine.url), configured("apache2")) as one:
+        await one.alarms.tick()
+        (item,) = await one.items()
+        proxy.mode = "blackhole"
+        one.clock.pass_(5.0)
+        await one.alarms.refresh()
+        assert one.alarms.standing(item.context) is None
+        (sentence,) = await one.alarms.clear("apache2")
+        assert sentence.startswith("the alarm of 'apache2' in 'plant' was not cleared: ")
+        assert await one.states() == [("apache2", "pending", None)]
+        await one.alarms.close()
+        proxy.mode = "pass"
+    async with plant(store, proxy.url(engine.url), configured("apache2")) as one:
+        await one.alarms.refresh()
+        assert one.alarms.standing(item.context) is True
 
 
 async def test_a_store_that_is_away_while_clearing_is_said(store: Store, monitor: FileDatabase) -> None:

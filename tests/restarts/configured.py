@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from exporter import config
+import pytest
+
+from exporter import config, programs
 from exporter.acting import Parts
 from exporter.clock import SystemClock
 from exporter.errors import InvalidConfigurationError
 from exporter.model import Item
+from exporter.restarts import systemd
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 ITEM = Item(1, "restarts", "web", service="web")
@@ -43,3 +48,16 @@ def mistakes(restart: dict[str, Any]) -> list[str]:
 def warnings(restart: dict[str, Any]) -> list[str]:
     """Return what a restart is warned of."""
     return [re.sub(r"^c\.yml:\d+:\d+: services\.web\.restart\.?", "", told) for told in parsed(restart).warnings]
+
+
+@contextlib.contextmanager
+def systemctl_in(folder: Path, *, alone: bool = False) -> Iterator[None]:
+    """Let systemctl be the one of a folder, whose programs are found first, or alone; it need not have one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(programs, "PATH", str(folder) if alone else f"{folder}:{programs.PATH}")
+        systemd._resolved.cache_clear()
+        try:
+            yield
+        finally:
+            systemd._resolved.cache_clear()
+            systemd._begun.clear()

@@ -32,6 +32,8 @@ THREADS: Final = 2
 """Looks at the process list that run at once: reading the command line of a process in trouble can hang."""
 MOST: Final = 100
 """Processes that one restart may end, without what they have started: more are hardly those of one service."""
+TOLD: Final = 10
+"""Numbers of processes that a sentence tells."""
 KILLED_WITHIN: Final = 3.0
 """Seconds that the end of a killed process is awaited: one in uninterruptible sleep cannot be killed yet."""
 
@@ -77,7 +79,7 @@ async def _ended(options: Options, found: Found, left: float) -> str:
     """End them within the seconds that are left and return how; CannotLookError where not all of them ended."""
     if not found.processes:
         return found.absent
-    numbers = ", ".join(str(one.pid) for one in found.processes)
+    numbers = _numbers(found.processes)
     if len(found.processes) > MOST:
         raise NeverStartsError(
             f"{len(found.processes)} processes fit, more than one service has: write a longer `match`"
@@ -89,6 +91,11 @@ async def _ended(options: Options, found: Found, left: float) -> str:
     if how is None:
         raise CannotLookError(f"the process {numbers} does not end, not even by SIGKILL: nothing was started beside it")
     return f"ended the process {numbers} by {how}"
+
+
+def _numbers(processes: Sequence[Held]) -> str:
+    told = ", ".join(str(one.pid) for one in processes[:TOLD])
+    return told if len(processes) <= TOLD else f"{told} and {len(processes) - TOLD} more"
 
 
 def _users(processes: Sequence[Held]) -> set[int | None]:
@@ -112,8 +119,7 @@ async def verify(options: Options, parts: RestartParts, timeout: float) -> Readi
     released(found.processes)
     if not found.processes:
         return Reading("down", found.absent, duration, "absent")
-    numbers = ", ".join(str(one.pid) for one in found.processes)
-    return Reading("up", f"the process {numbers} runs", duration)
+    return Reading("up", f"the process {_numbers(found.processes)} runs", duration)
 
 
 async def _looked(options: Options) -> Found:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import psutil
 
 DESCRIPTORS: Final = 200
-"""Members of a process group that are held by a descriptor; further ones by their start, as elsewhere than on Linux."""
+"""Processes that are held by a descriptor at once; further ones by their start, as elsewhere than on Linux."""
 POLL: Final = 0.05
 """Seconds between two looks at a process whose end gives no event."""
 _KILL: Final = getattr(signal, "SIGKILL", signal.SIGTERM)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
-from exporter.restarts.process import pidfile
+from exporter.restarts.process import ending, pidfile
 from exporter.restarts.process.ending import held, released
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ def _all(fits: Fits, whose: int | None) -> tuple[Held, ...]:
     kept: list[Held] = []
     try:
         numbers = (pid for pid in psutil.pids() if pid not in ours and fits(_command_line(pid)))
-        kept.extend(one for pid in numbers if (one := _kept(pid, fits, whose)) is not None)
+        for pid in numbers:
+            one = _kept(pid, fits, whose, by_descriptor=len(kept) < ending.DESCRIPTORS)
+            kept += [] if one is None else [one]
     except BaseException:
         released(kept)
         raise
@@ -120,9 +122,9 @@ def _ours() -> set[int]:
     return {1, os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
 
 
-def _kept(pid: int, fits: Fits, whose: int | None) -> Held | None:
+def _kept(pid: int, fits: Fits, whose: int | None, *, by_descriptor: bool = True) -> Held | None:
     """Hold on to a process that fits, which is looked at when it is held: until then its number may be another's."""
-    if (one := held(pid)) is None:
+    if (one := held(pid, by_descriptor=by_descriptor)) is None:
         return None
     if fits(_command_line(pid)) and (whose is None or one.user in {None, whose}) and not one.has_ended():
         return one
