@@ -31,7 +31,8 @@ class Restart(Protocol):
 
     `ON_HOST` says that it acts on the host that it runs on, so that only the replica of the service's `node` may run
     it. `VERIFIES` says that the strategy can see by itself whether what it restarts runs: `verify` is asked after each
-    restart, before the probe that verifies.
+    restart, before the probe that verifies. One that does not act on a host may have `FENCES`, true where what it talks
+    to refuses who comes late.
     """
 
     Options: type

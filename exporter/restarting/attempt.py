@@ -88,7 +88,8 @@ async def _up(probe: Check, ground: Ground, patience: float) -> Reading:
 async def _fenced(strategy: Strategy, item: Item, ground: Ground) -> Attempt | None:
     """Prepare and restart, alone on this host; return how it failed, None where it is to be judged."""
     if not strategy.on_host:
-        return await _restarted(strategy, item, ground, is_fenced=False)
+        is_fenced = bool(getattr(kinds.load("restarts", strategy.kind), "FENCES", False))
+        return await _restarted(strategy, item, ground, is_fenced=is_fenced)
     try:
         async with fences.held(strategy.service, ground.fence, store=ground.store, seconds=FENCE_SECONDS) as is_fenced:
             return await _restarted(strategy, item, ground, is_fenced=is_fenced)

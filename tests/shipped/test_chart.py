@@ -66,10 +66,13 @@ def test_every_object_is_labelled_and_in_the_namespace(template, values):
 
 @pytest.mark.parametrize("values", [path for path in CASES if "extras" not in path.stem], ids=lambda path: path.stem)
 def test_every_pod_meets_the_restricted_pod_security_standard(template, values):
-    found = pods(template(values))
+    """And has the API's token only where a Role says for what."""
+    objects = template(values)
+    found = pods(objects)
     assert found
+    has_rights = any(kind == "Role" for kind, _ in objects)
+    assert [pod["automountServiceAccountToken"] for pod in found].count(True) == int(has_rights)
     for pod in found:
-        assert pod["automountServiceAccountToken"] is False
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["runAsUser"] == 65532
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -157,6 +160,22 @@ def test_a_volume_is_claimed_where_the_store_is_a_file(template, values, volume)
             "both give ENCRYPTION_KEY",
             id="two encryption keys",
         ),
+        pytest.param(
+            "{serviceAccount: {create: false}, rbac: {restarts: [{resource: deployment/a}]}}",
+            "to the service account `default`",
+            id="rights for everybody",
+        ),
+        pytest.param(
+            "config: {services: {web: {restart: {kind: kubernetes, resource: deployment/a, namespace: '${NS}'}}}}",
+            "the restart of the service web names deployment/a in ${NS}",
+            id="a namespace that only the pod knows",
+        ),
+        pytest.param(
+            "config: {services: {web: {restart: {kind: kubernetes, resource: 'deployment/*'}}}}",
+            "the restart of the service web names deployment/*",
+            id="a pattern",
+        ),
+        pytest.param("rbac: {restarts: [{resource: pod/a}]}", "resource", id="what cannot be restarted"),
         pytest.param("prometheusRule: {slo: {objective: 99.9}}", "objective", id="an objective in percent"),
         pytest.param("ingress: {enabled: true}", "needs ingress.hosts", id="no host"),
         pytest.param("replicas: 2", "replicas", id="unknown value"),

@@ -34,7 +34,9 @@ ENVIRONMENT = {
     "ALERTMANAGER_TOKEN": "0123456789abcdef0123456789abcdef",
 }
 """What snippets of our configuration take from the environment."""
-OURS = {"packages", "services", "windows", "probing", "probe_modules", "alertmanager", "rules", "queues", "backlog"}
+OURS = {"packages", "services", "windows", "probing", "probe_modules", "alertmanager", "rules", "queues", "backlog"} | {
+    "alarms", "budgets", "fleet_breaker", "groups", "restarts",
+}  # fmt: skip
 """Keys that make a snippet one of our configuration."""
 
 

@@ -32,7 +32,7 @@ class AlertmanagerOptions:
     )
     url: str | None = option(
         None,
-        help="Alertmanager's own URL: to post alerts and silences to.",
+        help="Alertmanager's own URL: to post alerts and silences to, and to ask for what it silences.",
         example="http://alertmanager:9093",
         pattern=r"https?://[^\s/?#@]+(/[^\s?#]*)?",
     )

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ON_HOST: Final = False
 VERIFIES: Final = True
+FENCES: Final = True
+"""Of two restarts at once the API server refuses the one that saw the older version."""
 
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its token, its namespace and the authorities of its API server."""

@@ -61,6 +61,43 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end -}}
 
+{{/* What may be restarted through the API of this cluster: by namespace and resource the names. */}}
+{{- define "watchbridge.restarts" -}}
+{{- $own := include "watchbridge.namespace" . -}}
+{{- $wanted := .Values.rbac.restarts -}}
+{{- range $name, $service := default dict (get .Values.config "services") -}}
+{{- $restart := default dict (get (default dict $service) "restart") -}}
+{{- if and (eq (toString (get $restart "kind")) "kubernetes") (not (get $restart "server")) -}}
+{{- $place := printf "%s in %s" (get $restart "resource") (default $own (get $restart "namespace")) -}}
+{{- if not (regexMatch "^(deployment|statefulset|daemonset)/[a-z0-9]([-a-z0-9.]*[a-z0-9])? in [a-z0-9]([-a-z0-9]*[a-z0-9])?$" $place) -}}
+{{- fail (printf "the restart of the service %s names %s, for which no right can be given: write resource (such as deployment/web) and namespace out." $name $place) -}}
+{{- end -}}
+{{- $wanted = append $wanted $restart -}}
+{{- end -}}
+{{- end -}}
+{{- $found := dict -}}
+{{- range $wanted -}}
+{{- $namespace := default $own .namespace -}}
+{{- $parts := splitList "/" .resource -}}
+{{- $resource := printf "%ss" (first $parts) -}}
+{{- $kinds := default dict (get $found $namespace) -}}
+{{- $_ := set $kinds $resource (append (default list (get $kinds $resource)) (last $parts) | uniq | sortAlpha) -}}
+{{- $_ := set $found $namespace $kinds -}}
+{{- end -}}
+{{- toYaml $found -}}
+{{- end -}}
+
+{{/* The name of the Role in a namespace; two releases may have one in the same foreign namespace. */}}
+{{- define "watchbridge.roleName" -}}
+{{- $own := include "watchbridge.namespace" .root -}}
+{{- $name := include "watchbridge.fullname" .root -}}
+{{- if eq .namespace $own -}}
+{{- printf "%s-restarts" $name -}}
+{{- else -}}
+{{- printf "%s-restarts-%s" ($name | trunc 44 | trimSuffix "-") (printf "%s/%s/%s" $own $name .namespace | sha256sum | trunc 8) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "watchbridge.tokenFile" -}}
 {{- with .Values.alertmanager.bearerToken -}}
 {{- if .existingSecret }}{{ printf "/run/secrets/watchbridge-alertmanager/%s" .key }}{{ end -}}
@@ -119,6 +156,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- if and .Values.webConfig.identifies (not .Values.webConfig.existingSecret) -}}
 {{- fail "webConfig.identifies describes the web-config file: set webConfig.existingSecret too." -}}
+{{- end -}}
+{{- $restarts := include "watchbridge.restarts" . | fromYaml -}}
+{{- if and $restarts .Values.rbac.create (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- fail "rbac.create would give its rights to the service account `default`, and so to other pods: set serviceAccount.create or serviceAccount.name." -}}
 {{- end -}}
 {{- if and .Values.podDisruptionBudget.minAvailable .Values.podDisruptionBudget.maxUnavailable -}}
 {{- fail "podDisruptionBudget takes minAvailable or maxUnavailable, not both." -}}
