@@ -94,8 +94,9 @@ def step(circuit: Circuit, ok: bool, now: float, limits: Limits) -> Circuit:  # 
     if ok:
         return Circuit(opened=circuit.opened)
     failures = circuit.failures + 1
-    is_closed = circuit.state(now) == "closed"
-    if is_closed and failures < limits.failures:
+    state = circuit.state(now)
+    # What was under way when it opened, and fails too, is no news.
+    if state == "open" or (state == "closed" and failures < limits.failures):
         return replace(circuit, failures=failures)
     return Circuit(failures, circuit.opened + 1, now, now + limits.reset)
 

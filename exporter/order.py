@@ -28,27 +28,29 @@ def sorted_by_need(names: Iterable[str], parents: Parents) -> tuple[str, ...]:
     A circle, which the configuration's check refuses, ends nowhere in an endless walk.
     """
     wanted = dict.fromkeys(names)
-    done: dict[str, None] = {}
-    for name in wanted:
-        for one in _depth_first(name, parents):
-            if one in wanted:
-                done.setdefault(one)
-    return tuple(done)
+    return tuple(one for one in _in_order(wanted, parents) if one in wanted)
 
 
-def _depth_first(name: str, parents: Parents) -> Iterator[str]:
-    """Yield what a service needs before itself; the walk keeps its own stack, however long the chain is."""
-    seen = {name}
-    stack = [(name, iter(parents.get(name, ())))]
-    while stack:
-        here, rest = stack[-1]
-        following = next((one for one in rest if one not in seen and one in parents), None)
-        if following is None:
-            stack.pop()
-            yield here
-        else:
-            seen.add(following)
-            stack.append((following, iter(parents[following])))
+def _in_order(names: Iterable[str], parents: Parents) -> Iterator[str]:
+    """Yield services and all that they need, each once and after its own needs.
+
+    The walk keeps its own stack, however long a chain is.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            continue
+        seen.add(name)
+        stack = [(name, iter(parents.get(name, ())))]
+        while stack:
+            here, rest = stack[-1]
+            following = next((one for one in rest if one not in seen and one in parents), None)
+            if following is None:
+                stack.pop()
+                yield here
+            else:
+                seen.add(following)
+                stack.append((following, iter(parents[following])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,9 @@ class Troubles:
 def barred(name: str, parents: Parents, troubles: Troubles) -> str | None:
     """Return why a service has to wait for one that it needs, None where it need not.
 
-    The furthest is named: it is mended first, and what hangs on it may then be well by itself.
+    The one is named that needs none of the others: it is mended first, and what hangs on it may then be well by itself.
     """
-    for parent in reversed(ancestors(name, parents)):
+    for parent in sorted_by_need(ancestors(name, parents), parents):
         if (why := troubles.waiting.get(parent)) is not None:
             return f"{parent}, which it needs, is mended first: {why}"
         if (why := troubles.down.get(parent)) is not None:
@@ -78,4 +80,9 @@ def barred(name: str, parents: Parents, troubles: Troubles) -> str | None:
 def roots(failing: Collection[str], parents: Parents) -> frozenset[str]:
     """Return those of some failing services that need no other of them: what hangs on another fails because of it."""
     known = frozenset(failing)
-    return frozenset(name for name in known if known.isdisjoint(ancestors(name, parents)))
+    below: set[str] = set()
+    # Each comes after all that it needs, so that of those it is known already whether one of them fails.
+    for name in _in_order(known, parents):
+        if any(one in known or one in below for one in parents.get(name, ()) if one in parents):
+            below.add(name)
+    return known - below

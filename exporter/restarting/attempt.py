@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter import acting, fences, kinds, probing, processes, programs
-from exporter.errors import ProcessNotStartedError, WatchbridgeError
+from exporter import acting, fences, handover, kinds, probing, processes, programs
+from exporter.errors import ProcessNotStartedError, UnknownKindError, WatchbridgeError
 from exporter.model import Done, GiveUp, Reading
 
 if TYPE_CHECKING:
@@ -88,13 +88,12 @@ async def _up(probe: Check, ground: Ground, patience: float) -> Reading:
 async def _fenced(strategy: Strategy, item: Item, ground: Ground) -> Attempt | None:
     """Prepare and restart, alone on this host; return how it failed, None where it is to be judged."""
     if not strategy.on_host:
-        is_fenced = bool(getattr(kinds.load("restarts", strategy.kind), "FENCES", False))
-        return await _restarted(strategy, item, ground, is_fenced=is_fenced)
+        return await _restarted(strategy, item, ground, is_fenced=_fact(strategy, "FENCES"))
     try:
         async with fences.held(strategy.service, ground.fence, store=ground.store, seconds=FENCE_SECONDS) as is_fenced:
             return await _restarted(strategy, item, ground, is_fenced=is_fenced)
     except WatchbridgeError as error:
-        return Attempt("retry", f"nothing was restarted: {error}", acted=False, verified=None)
+        return Attempt("retry", f"nothing was restarted: {_inside(error)}", acted=False, verified=None)
 
 
 async def _restarted(strategy: Strategy, item: Item, ground: Ground, *, is_fenced: bool) -> Attempt | None:
@@ -127,9 +126,10 @@ async def _prepared(strategy: Strategy) -> tuple[str, str] | None:
     if not argv:
         return None
     try:
-        finished = await processes.run(argv, timeout=timeout, dies_with_us=True)
+        limit = handover.OUTPUT + handover.MARGIN
+        finished = await processes.run(argv, timeout=timeout, dies_with_us=True, output_limit=limit)
     except ProcessNotStartedError as error:
-        return str(error), ""
+        return _inside(error), ""
     output = acting.printable(finished.output.decode(errors="replace"))
     if finished.timed_out:
         return f"what runs before it did not end within {timeout:g} s", output
@@ -137,6 +137,12 @@ async def _prepared(strategy: Strategy) -> tuple[str, str] | None:
         said = programs.ended(finished.code) + programs.quoted(finished.output)
         return f"what runs before it says no ({said})", output
     return None
+
+
+def _inside(error: Exception) -> str:
+    """Return what an error says as a part of a sentence."""
+    text = str(error).rstrip(".")
+    return text[:1].lower() + text[1:]
 
 
 async def judged(strategy: Strategy, ground: Ground, patience: float) -> Attempt:
@@ -156,14 +162,21 @@ async def judged(strategy: Strategy, ground: Ground, patience: float) -> Attempt
 
 async def looked_at(strategy: Strategy, ground: Ground, patience: float) -> Reading:
     """Return how a service is: as its strategy sees it, and where that is well as the probe that verifies does."""
-    module = kinds.load("restarts", strategy.kind)
     reading: Reading | None = None
-    if module.VERIFIES:
-        look = partial(module.verify, strategy.options, ground.acting, patience)
+    if _fact(strategy, "VERIFIES"):
+        look = partial(kinds.load("restarts", strategy.kind).verify, strategy.options, ground.acting, patience)
         reading = await probing.asked(look, f"restart of the kind {strategy.kind!r}", ground.clock, patience)
     if strategy.verify is not None and (reading is None or reading.success):
         reading = await _probed(strategy.verify, ground, min(strategy.verify.timeout, patience))
     return reading or Reading("unknown", "nobody can say how it is: give `verify`, or a `probe`", 0.0, "config")
+
+
+def _fact(strategy: Strategy, name: str) -> bool:
+    """Return what the module of a kind says of itself; one that cannot be loaded says nothing."""
+    try:
+        return bool(getattr(kinds.load("restarts", strategy.kind), name, False))
+    except (UnknownKindError, ImportError):
+        return False
 
 
 async def _probed(check: Check, ground: Ground, timeout: float) -> Reading:

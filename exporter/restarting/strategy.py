@@ -59,11 +59,12 @@ class Strategy:
             return str(error)
         except Exception as error:  # noqa: BLE001 - a third party's kind may raise anything
             return f"the kind {self.kind} cannot say what it would do: {type(error).__name__}"
-        if not self.timing.before:
-            return acting.shown(found, f"restart of the kind {self.kind!r}")
+        shown = acting.shown(found, f"restart of the kind {self.kind!r}")
+        if isinstance(shown, str) or not self.timing.before:
+            return shown
         before = list(self.timing.before)
-        sentence = f"{shlex.join(before)}; then {found.sentence}"
-        return acting.shown(Plan(sentence, {**found.details, "before": before}), f"restart of the kind {self.kind!r}")
+        whole = Plan(f"{shlex.join(before)}; then {shown.sentence}", {**shown.details, "before": before})
+        return acting.shown(whole, f"restart of the kind {self.kind!r}")
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,10 @@ class Surroundings:
         self._terms, self._parts = terms, parts
         self._looked_at = None
 
+    def forget(self) -> None:
+        """Look anew before the next decision: something was restarted."""
+        self._looked_at = None
+
     def ready(self, services: Collection[str]) -> bool:
         """Return whether it was looked around for services just now; else begin to, and wake who waits at the end."""
         if self._looking is not None and not self._looking.done():

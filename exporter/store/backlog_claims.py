@@ -38,7 +38,8 @@ _STATE_OF_INCIDENT: Final = (
 )
 _NO_LEASE: Final[dict[str, Any]] = {"lease_owner": None, "lease_until": None}
 _AT_END: Final[dict[str, Any]] = {"hold": None} | _NO_LEASE
-_BOUND: Final = {name: f"new_{name}" for name in ("id", "state", "explanation", "due_at", "finished_at", "active_key")}
+_CHANGED: Final = ("id", "state", "explanation", "due_at", "finished_at", "active_key", "attempts")
+_BOUND: Final = {name: f"new_{name}" for name in _CHANGED}
 """What a statement calls the values of columns, whose own names it keeps for itself."""
 _FINISH: Final = (
     update(backlog_items)
@@ -214,6 +215,7 @@ def _row(end: Finish) -> dict[str, Any]:
         "due_at": end.due_at,
         "finished_at": end.due_at if over else None,
         "active_key": None if over or end.state == "dead" else end.item.active_key,
+        "attempts": end.item.attempts if end.counts else end.item.attempts - 1,
     }
 
 

@@ -96,7 +96,7 @@ class Finish:
     """How the run of a claimed item ended, and what becomes of the item.
 
     `run` is None where its end was written before (`interrupted`). Of an item that is `failed`, `due_at` is when it is
-    tried again.
+    tried again. `counts` is False for a run that was no attempt: nothing was done.
     """
 
     item: BacklogItem
@@ -104,3 +104,4 @@ class Finish:
     explanation: str
     due_at: float
     run: Ended | None = None
+    counts: bool = True

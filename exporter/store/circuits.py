@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, select, update
 
 from exporter.circuit import Circuit, Key, reset
-from exporter.store import audit, backlog_clock
+from exporter.store import audit, backlog_clock, service_leases
 from exporter.store.audit import Entry
 from exporter.store.bulk import upsert, written
 from exporter.store.restart_tables import circuits
@@ -53,6 +53,7 @@ async def closed(store: Store, key: Key, actor: str, now: float) -> bool:
     """Close a circuit by hand; return whether it was not closed, or had failures. The audit says who did it."""
     mine = circuits.c.noun == key.noun, circuits.c.name == key.name
     async with store.writing() as connection:
+        await service_leases.locked(connection, store)  # a restart that ends just now would write what it has read
         row = (await connection.execute(select(*_COLUMNS).where(*mine).with_for_update())).first()
         if row is None or (before := Circuit(*row[2:])) == reset(before):
             return False
@@ -65,12 +66,14 @@ async def closed(store: Store, key: Key, actor: str, now: float) -> bool:
     return True
 
 
-async def moved(store: Store, seconds: float) -> int:
-    """Let open circuits wait for as long as before: the clock by which they run was set. Returns how many."""
+async def moved(connection: AsyncConnection, seconds: float) -> int:
+    """Let open circuits wait for as long as before: the clock by which they run was set. Returns how many.
+
+    In the caller's transaction.
+    """
     later = {"opened_at": circuits.c.opened_at + seconds, "retry_at": circuits.c.retry_at + seconds}
-    async with store.writing() as connection:
-        done = await connection.execute(update(circuits).where(circuits.c.retry_at.is_not(None)).values(later))
-        return int(done.rowcount)
+    done = await connection.execute(update(circuits).where(circuits.c.retry_at.is_not(None)).values(later))
+    return int(done.rowcount)
 
 
 async def opened_total(store: Store) -> int:

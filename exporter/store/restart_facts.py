@@ -22,7 +22,7 @@ CAUSED: Final = ("rule", "alarm")
 """Origins of items that something wrong led to, and not a person's wish."""
 MOST: Final = 10_000
 """Items, or services, that one look takes; the rest is seen by the next one."""
-_BARRED: Final = ("busy", "circuit", "dependency")
+_BARRED: Final = ("busy", "circuit", "dependency", "budget")
 """Reasons that the end of another restart may end."""
 
 

@@ -49,13 +49,15 @@ service_restarts = Table(
     Column("acted", Boolean),
     Column("verified", Boolean),
     Column("detail", String(REASON_LENGTH), nullable=False, default=""),
+    Column("last_item", NUMBER),
     Index(None, "began_at"),
     Index(None, "service", "began_at"),
     Index(None, "item_id"),
     **NUMBERED,
 )
 """Each attempt to restart a service. `acted` says whether anything was restarted (NULL: not known yet, or nobody saw),
-`verified` whether the service was seen well after it."""
+`verified` whether the service was seen well after it; `last_item` is then the newest item of all that there was: what
+is newer was not meant by it, whatever clocks say."""
 
 process_alarms = Table(
     "process_alarms",

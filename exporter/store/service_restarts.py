@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import delete, func, insert, or_, select, update
 
 from exporter.budgets import Begun
+from exporter.store.bridge_tables import backlog_items
 from exporter.store.bulk import delete_oldest, pieces, storable
 from exporter.store.columns import REASON_LENGTH
 from exporter.store.restart_tables import service_restarts
@@ -27,7 +28,8 @@ class ServiceRestart:
     """An attempt to restart a service; times are in seconds since 1970.
 
     `ended_at` is None while it runs. `acted` is None where nobody saw whether anything was restarted; `verified` says
-    whether the service was seen well after it. `fence` is the number of the service's lease.
+    whether the service was seen well after it, and `last_item` is the newest item that there was then. `fence` is the
+    number of the service's lease.
     """
 
     service: str
@@ -42,6 +44,7 @@ class ServiceRestart:
     acted: bool | None = None
     verified: bool | None = None
     detail: str = ""
+    last_item: int | None = None
 
 
 _COLUMNS: Final = tuple(_RESTARTS[name] for name in ServiceRestart.__dataclass_fields__)
@@ -65,12 +68,14 @@ async def begun(connection: AsyncConnection, attempts: Sequence[ServiceRestart])
 
 async def ended(connection: AsyncConnection, ends: Collection[AttemptEnd], now: float) -> None:
     """Store how attempts ended, in the caller's transaction; one that has ended stays as it is."""
+    newest = (await connection.execute(select(func.max(backlog_items.c.id)))).scalar()
     for one in ends:
         values = {
             "ended_at": now,
             "acted": one.acted,
             "verified": one.verified,
             "detail": storable(one.detail, REASON_LENGTH),
+            "last_item": newest if one.verified else None,
         }
         mine = _RESTARTS.item_id == one.item, _RESTARTS.ended_at.is_(None)
         await connection.execute(update(service_restarts).where(*mine).values(values))
@@ -90,26 +95,28 @@ async def since(connection: AsyncConnection, at: float) -> list[Begun]:
     return [Begun(float(row[0]), row[1], row[2]) for row in await connection.execute(query)]
 
 
-async def verified(connection: AsyncConnection, services: Collection[str]) -> dict[str, float]:
-    """Return when the last restart of each service ended that was seen to help; who has none is left out."""
-    found: dict[str, float] = {}
+async def verified(connection: AsyncConnection, services: Collection[str]) -> dict[str, int]:
+    """Return the newest item that there was when each service was last restarted so that it helped."""
+    found: dict[str, int] = {}
     for piece in pieces(sorted(services)):
         which = _RESTARTS.service.in_(piece), _RESTARTS.verified.is_(True), _RESTARTS.acted.is_(True)
-        query = select(_RESTARTS.service, func.max(_RESTARTS.ended_at)).where(*which).group_by(_RESTARTS.service)
-        found |= {row[0]: float(row[1]) for row in await connection.execute(query)}
+        query = select(_RESTARTS.service, func.max(_RESTARTS.last_item)).where(*which).group_by(_RESTARTS.service)
+        found |= {row[0]: int(row[1] or 0) for row in await connection.execute(query)}
     return found
 
 
-async def moved(store: Store, now: float, seconds: float) -> None:
-    """Let what began count for as long as before, where the clock by which it began was set by so many seconds."""
+async def moved(connection: AsyncConnection, now: float, seconds: float) -> None:
+    """Let what began count for as long as before, where the clock by which it began was set by so many seconds.
+
+    In the caller's transaction.
+    """
     values: dict[str, Any] = {"began_at": _RESTARTS.began_at + seconds, "ended_at": _RESTARTS.ended_at + seconds}
     recent = _RESTARTS.began_at > now - seconds - _RECENT
-    async with store.writing() as connection:
-        await connection.execute(update(service_restarts).where(recent).values(values))
+    await connection.execute(update(service_restarts).where(recent).values(values))
 
 
-_RECENT: Final = 86_400.0
-"""Seconds for which an attempt may count in a budget and be moved with the clock."""
+_RECENT: Final = 31 * 86_400.0
+"""Seconds for which an attempt may count in a budget, and is moved with the clock."""
 
 
 async def history(store: Store, service: str | None, *, since: float, limit: int = 1000) -> list[ServiceRestart]:

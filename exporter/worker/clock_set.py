@@ -37,8 +37,9 @@ class ClockSet:
         self._circuits += jumped if self._store.dialect == "sqlite" else 0.0
         self._items += jumped
         if self._circuits:
-            await circuits.moved(self._store, self._circuits)
-            await service_restarts.moved(self._store, self._clock.time(), self._circuits)
+            async with self._store.writing() as connection:
+                await circuits.moved(connection, self._circuits)
+                await service_restarts.moved(connection, self._clock.time(), self._circuits)
             self._circuits = 0.0
         if self._items < 0:
             moved = await backlog_due.moved(self._store, queues, self._clock.time(), -self._items)

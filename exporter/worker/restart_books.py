@@ -108,7 +108,6 @@ class RestartBooks:
         asked = Asked(
             item.id,
             facts,
-            item.created_at,
             by_person=item.origin not in restart_facts.CAUSED,
             stands=alarms.standing(item.context) if item.origin == "alarm" and alarms is not None else True,
         )

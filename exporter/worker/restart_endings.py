@@ -17,8 +17,10 @@ LONGEST_WAIT: Final = 3_600.0
 LONGEST_LOOK: Final = 300.0
 """Seconds between two looks at most at what was up each time, while its alert fires."""
 IN_THE_WAY: Final = 5.0
-"""Seconds after which it is tried again where we were in the way of ourselves; so many more after each attempt."""
+"""Seconds after which it is tried again, at least, where we were in the way of ourselves."""
 LONGEST_IN_THE_WAY: Final = 60.0
+SHARE: Final = 0.25
+"""The share of an item's age that the next look waits: the longer it goes on like that, the less is news."""
 
 
 def ended(attempt: Attempt, item: BacklogItem, timing: RestartTiming, now: float) -> Ending:
@@ -39,10 +41,12 @@ def ended(attempt: Attempt, item: BacklogItem, timing: RestartTiming, now: float
 
 
 def _unjudged(attempt: Attempt, item: BacklogItem, timing: RestartTiming, now: float) -> Ending:
+    share = max(0.0, now - item.created_at) * SHARE
     if attempt.word != "healthy":
-        return Ending("failed", attempt.word, attempt.detail, now + min(IN_THE_WAY * item.attempts, LONGEST_IN_THE_WAY))
+        wait = min(max(IN_THE_WAY, share), LONGEST_IN_THE_WAY)
+        return Ending("failed", attempt.word, attempt.detail, now + wait)
     # Its alert fires still: what is down again before that resolves must not be left alone.
-    wait = min(max(timing.rest, IN_THE_WAY) * item.attempts, LONGEST_LOOK)
+    wait = min(max(timing.rest, IN_THE_WAY, share), LONGEST_LOOK)
     return Ending("pending", "healthy", f"{attempt.detail}; looked at again while its alert fires", now + wait)
 
 

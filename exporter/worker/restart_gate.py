@@ -45,7 +45,7 @@ ALARM_OVER: Final = "its alarm no longer stands, so nothing is done for it any m
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked for: an item, as the gate knows it. `wanted_at` is when it was made.
+    """What is asked for: an item, as the gate knows it; a number below 0 stands for one that is not made yet.
 
     `by_person` says that a person wants it, whatever the alerts say; `stands` is whether the alarm that led to it
     still does, None where that cannot be known, True for everything else.
@@ -53,7 +53,6 @@ class Asked:
 
     item: int
     facts: Facts
-    wanted_at: float
     by_person: bool = False
     stands: bool | None = True
 
@@ -62,20 +61,27 @@ class Asked:
 class Situation:
     """What is known when it is decided, and what was decided since. `now` is by the clock of leases and circuits.
 
-    `running` has the item that restarts a service just now; `verified` when a service was last restarted so that it
-    helped; `failing` those that were to be restarted of late; `waiting` those that are to be, or are being restarted,
-    each with the reason; `down` those that a look has just found down.
+    `running` has the item that restarts a service just now; `verified` the newest item of all when a service was last
+    restarted so that it helped; `failing` those that were to be restarted of late; `waiting` those that are to be, or
+    are being restarted, each with the reason; `down` those that a look has just found down.
     """
 
     now: float
     running: dict[str, int] = field(default_factory=dict)
     circuits: dict[Key, Circuit] = field(default_factory=dict)
     begun: list[Begun] = field(default_factory=list)
-    verified: Mapping[str, float] = field(default_factory=dict)
+    verified: Mapping[str, int] = field(default_factory=dict)
     failing: frozenset[str] = frozenset()
     waiting: Mapping[str, str] = field(default_factory=dict)
     down: Mapping[str, str] = field(default_factory=dict)
     changed: set[Key] = field(default_factory=set)
+    _fleet: list[str | None] = field(default_factory=list)
+
+    def fleet(self, terms: Restartable) -> str | None:
+        """Return why so much is failing that nothing is restarted; found out once, for all that is asked for."""
+        if not self._fleet:
+            self._fleet.append(budgets.tripped(terms.breaker, terms.fleet, self.failing))
+        return self._fleet[0]
 
     def begin(self, item: int, strategy: Strategy) -> None:
         """Note that an item begins: what is asked about next sees it run."""
@@ -104,6 +110,8 @@ def keys(strategy: Strategy) -> tuple[tuple[Key, str], ...]:
 
 def decided(asked: Asked, strategy: Strategy, terms: Restartable, situation: Situation) -> Go | Held:
     """Return whether a service may be restarted for an item, by the first reason that speaks against it."""
+    if (over := _alarm(asked)) is not None:
+        return over
     verdict = judged(asked.facts)
     if isinstance(verdict, Held):
         return verdict
@@ -119,15 +127,14 @@ def _again(asked: Asked, situation: Situation, at: float) -> float:
     return asked.facts.now + max(0.0, at - situation.now)
 
 
-def _alarm(asked: Asked, _strategy: Strategy, _terms: Restartable, _situation: Situation) -> Held | None:
+def _alarm(asked: Asked) -> Held | None:
     if asked.stands is None:
         return Held("resolved", NOT_READ, asked.facts.now + AGAIN)
     return None if asked.stands else Held("resolved", ALARM_OVER, None)
 
 
 def _settled(asked: Asked, strategy: Strategy, _terms: Restartable, situation: Situation) -> Held | None:
-    at = situation.verified.get(strategy.service)
-    if asked.by_person or at is None or asked.wanted_at > at:
+    if asked.by_person or not 0 < asked.item <= situation.verified.get(strategy.service, 0):
         return None
     return Held(None, "it was restarted and verified for another item meanwhile", None)
 
@@ -153,7 +160,7 @@ def _budget(asked: Asked, strategy: Strategy, terms: Restartable, situation: Sit
 
 
 def _fleet(asked: Asked, _strategy: Strategy, terms: Restartable, situation: Situation) -> Held | None:
-    why = None if asked.by_person else budgets.tripped(terms.breaker, terms.fleet, situation.failing)
+    why = None if asked.by_person else situation.fleet(terms)
     return None if why is None else Held("fleet", why, asked.facts.now + AGAIN)
 
 
@@ -165,7 +172,6 @@ def _busy(asked: Asked, strategy: Strategy, _terms: Restartable, situation: Situ
 
 
 _REASONS: Final[tuple[Callable[[Asked, Strategy, Restartable, Situation], Held | None], ...]] = (
-    _alarm,
     _settled,
     _circuit,
     _dependency,

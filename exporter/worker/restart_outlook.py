@@ -141,7 +141,7 @@ class _Outlook:
         after = tuple(one for one in reversed(needed) if one in self.known and self.known[one].verdict == "run")
         for one in after:
             self._ended_well(self.terms.strategies[one])
-        asked = Asked(-self.numbers[name], ask.facts, ask.facts.now, by_person=ask.by_person)
+        asked = Asked(-self.numbers[name], ask.facts, by_person=ask.by_person)
         states = {called: now.circuit(key).state(now.now) for key, called in restart_gate.keys(strategy)}
         spent = budgets.spent(self.terms.budgets, now.begun, name, strategy.group, now.now)
         dependency = order.barred(name, self.terms.parents, order.Troubles(now.waiting, now.down))

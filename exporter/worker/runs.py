@@ -145,7 +145,8 @@ async def _of_restart(run: Run, strategy: Strategy, attempt: Attempt, tools: Too
     now = tools.clock.time()
     ending = restart_endings.ended(attempt, item, strategy.timing, now)
     told = None if run.taken else Ended(item.id, item.fence, ending.outcome, ending.explanation, attempt.output, now)
-    finish = Finish(item, ending.state, ending.explanation, ending.at, told)
+    counts = attempt.verified is not None
+    finish = Finish(item, ending.state, ending.explanation, ending.at, told, counts)
     return Recorded(finish, run.kind, seconds, restart=restart_books.Ended(item, strategy, attempt))
 
 

@@ -208,7 +208,7 @@ class Worker:
                 wish.states,
                 due_by=wish.due_by,
                 by_hand=bool(self._by_hand),
-                only_for=self._terms.restartable.ours if name == RESTARTS else None,
+                only_for=services if name == RESTARTS else None,
             )
         )
         self._is_doubtful = False
@@ -267,6 +267,8 @@ class Worker:
         if not batch:
             return
         ours = await self._told.record(batch)
+        if any(one.restart is not None for one in batch):
+            self.around.forget()  # what hangs on it is judged by how it is now
         for one in batch:
             self.leases.drop(one.finish.item.id)
             if self.heard is not None and one.finish.item.id in ours:

@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("acted", sa.Boolean(), nullable=True),
         sa.Column("verified", sa.Boolean(), nullable=True),
         sa.Column("detail", sa.String(500), nullable=False),
+        sa.Column("last_item", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_service_restarts"),
         sqlite_autoincrement=True,
         mysql_engine="InnoDB",
