@@ -107,6 +107,10 @@ class Bridge:
         """Return how many items there are by queue and state."""
         return await self._reading.told(("items",), lambda: backlog.counts(self._store))
 
+    async def held_counts(self) -> Mapping[tuple[str, str], int]:
+        """Return how many items are held now, by queue and reason."""
+        return await self._reading.told(("held",), lambda: backlog.held(self._store))
+
     async def oldest_pending(self) -> Mapping[str, float]:
         """Return since when the oldest pending item of each queue is due."""
         return await self._reading.told(("oldest",), lambda: backlog.oldest_pending(self._store))

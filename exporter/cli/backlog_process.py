@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import signal
 import time
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from exporter.cli import data, tables
+from exporter.cli import acting_here, data, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from exporter.config import Configuration
+    from exporter.restarting.strategy import Strategy
     from exporter.store.backlog import BacklogItem
     from exporter.worker.by_hand import Processed
 
     Windows = Callable[[str | None, str | None], str | None]
 
-Found = TypeVar("Found")
-
+RESTARTS: Final = "restarts"
 COLUMNS: Final = ("id", "queue", "key", "outcome", "what")
 WAITING: Final = ("pending", "failed", "held")
-TERMINATED: Final = 128 + signal.SIGTERM
-"""The exit status of what SIGTERM ended."""
+STOPPED: Final = "Stopped: what ran was ended, and is kept as interrupted; `watchbridge backlog list` shows it."
 
 
 @click.command()
@@ -92,16 +89,30 @@ def _row(configuration: Configuration, one: BacklogItem, now: float, windows: Wi
 
     row = {"id": one.id, "queue": one.queue, "key": one.key, "outcome": "waits", "what": "", "plan": None}
     action = backlog_queues.action_of(configuration, one)
-    if action is None:
+    strategy = _strategy(configuration, one)
+    if one.queue == RESTARTS and strategy is None:
+        return row | {"what": "its service has no `restart`: a person does it, then `mark-processed`"}
+    if action is None and strategy is None:
         return row | {"what": "its queue has no action: a person does it, then `mark-processed`"}
     if (why := _held(configuration, one, windows)) is not None:
         return row | {"outcome": "held", "what": why}
     if one.state != "held" and one.due_at > now:
         return row | {"what": f"its next attempt is at {tables.moment(one.due_at)}"}
-    plan = acting.plan(action.kind, action.options, one.item)
+    if strategy is not None:
+        plan = strategy.plan()
+    elif action is not None:
+        plan = acting.plan(action.kind, action.options, one.item)
     if not isinstance(plan, Plan):
         return row | {"outcome": "would fail", "what": REDACTION.apply(plan)}
     return row | {"outcome": "would run", "what": REDACTION.apply(plan.sentence), "plan": dict(plan.details)}
+
+
+def _strategy(configuration: Configuration, one: BacklogItem) -> Strategy | None:
+    """Return how the service of an item is restarted; None for what is no restart, and for a service without one."""
+    from exporter.restarting.strategy import strategy_of
+
+    service = configuration.services.get(one.service or "") if one.queue == RESTARTS else None
+    return None if service is None or one.service is None else strategy_of(one.service, service)
 
 
 def _held(configuration: Configuration, one: BacklogItem, windows: Windows) -> str | None:
@@ -115,7 +126,9 @@ def _held(configuration: Configuration, one: BacklogItem, windows: Windows) -> s
 
 
 def _real(configuration: Configuration, queue: str | None, limit: int, output: str) -> None:
-    found, waiting = data.awaited("Running what is due", _until_terminated(_processed(configuration, queue, limit)))
+    found, waiting = data.awaited(
+        "Running what is due", acting_here.until_terminated(_processed(configuration, queue, limit), STOPPED)
+    )
     rows = [
         {
             "id": one.item.id,
@@ -137,58 +150,25 @@ def _real(configuration: Configuration, queue: str | None, limit: int, output: s
         raise click.exceptions.Exit(1)
 
 
-async def _until_terminated(work: Coroutine[Any, Any, Found]) -> Found:
-    """Do some work; SIGTERM ends it as Ctrl-C does, so that what runs is stopped and that is written down."""
-    task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError):  # Windows has no handlers in the loop
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        data.tell("Stopped: what ran was ended, and is kept as interrupted; `watchbridge backlog list` shows it.")
-        if (current := asyncio.current_task()) is not None and current.cancelling():
-            raise  # Ctrl-C, which has ended the work already
-        raise click.exceptions.Exit(TERMINATED) from None
-
-
 async def _processed(
     configuration: Configuration, queue: str | None, limit: int
 ) -> tuple[Sequence[Processed], dict[str, int]]:
     """Run what is due; return what became of it, and how many items wait for a person by queue."""
-    from exporter import acting, probing
     from exporter.cli import backlog_queues
     from exporter.clock import SystemClock
-    from exporter.databases import open_database
-    from exporter.guard import Guard
     from exporter.store import backlog
-    from exporter.wire import Wire
     from exporter.worker.by_hand import process_once
 
     # The rows and their outcomes say it; the worker's log is that of the server.
     logging.getLogger("exporter.worker").addHandler(logging.NullHandler())
     clock = SystemClock()
-    permits = Guard(configuration.probing.allow).configured
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(data.opened(configuration))
         if queue is not None:
             backlog_queues.sought(configuration, queue, [one for one, _ in await backlog.counts(store)])
         chosen = [queue] if queue is not None else list(configuration.queues)
-        wire = Wire(clock=clock)
-        stack.push_async_callback(wire.close)
-        databases = {word: open_database(word, one) for word, one in configuration.databases.items()}
-        for database in databases.values():
-            stack.push_async_callback(database.close)
-        found = await process_once(
-            store,
-            clock,
-            configuration,
-            acting.Parts(clock, configuration.email, configuration.alertmanager, permits),
-            probing.Parts(wire=wire, databases=databases, clock=clock, permits=permits),
-            actor=data.actor(),
-            queues=chosen,
-            limit=limit,
-        )
+        tools = await stack.enter_async_context(acting_here.equipment(configuration, clock))
+        found = await process_once(store, clock, configuration, tools, actor=data.actor(), queues=chosen, limit=limit)
         counts = await backlog.counts(store)
     return found, _for_people(configuration, chosen if queue is not None else [one for one, _ in counts], counts)
 

@@ -16,7 +16,7 @@ from exporter.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from exporter.bridge.plans import PlannedAlert, PlannedStep
+    from exporter.bridge.plans import PlannedAlert, PlannedRestart, PlannedStep
     from exporter.bridge.receipts import Receipt
     from exporter.config import Configuration
     from exporter.store.store import Store
@@ -25,7 +25,7 @@ BODY_BYTES: Final = 8 * 1024 * 1024
 """As much as the webhook takes."""
 REFUSED: Final = frozenset({"refused", "quarantined"})
 ALERT: Final = ("position", "alertname", "outcome", "incident", "reason")
-STEP: Final = ("rule", "action", "queue", "key", "service", "mode", "verdict", "why", "runs")
+STEP: Final = ("rule", "action", "queue", "key", "service", "mode", "verdict", "why", "runs", "restart")
 
 
 @click.command()
@@ -36,8 +36,10 @@ def command(payload: str, config: Path | None, output: str, *, dry_run: bool) ->
     """Print what becomes of each alert of PAYLOAD, a JSON body of Alertmanager's webhook; `-` is standard input.
 
     For each alert: whether it opens an incident or is known, which rule matches, exactly what would be run, and the
-    reason of each thing that is not done. Without --dry-run the alerts are then stored as if Alertmanager had sent
-    them, and the running server acts on them.
+    reason of each thing that is not done. A restart is decided as the server decides it, with the order among the
+    services of PAYLOAD; nothing is probed: of what a service needs counts what the store saw last.
+
+    Without --dry-run the alerts are then stored as if Alertmanager had sent them, and the running server acts on them.
 
     Exit status: 0 fine, 1 the payload, an alert or what a rule wants of it is refused, 2 usage or configuration, 3 the
     store cannot be reached.
@@ -145,6 +147,22 @@ def _step(one: PlannedStep) -> dict[str, Any]:
         "why": one.sentence,
         "runs": None if one.plan is None else REDACTION.apply(one.plan.sentence),
         "plan": None if one.plan is None else dict(one.plan.details),
+        "restart": None if one.restart is None else _restart(one.restart),
+    }
+
+
+def _restart(one: PlannedRestart) -> dict[str, Any]:
+    """Return what the decision on a restart looks at."""
+    return {
+        "order": one.order,
+        "after": list(one.after),
+        "hold": one.hold,
+        "circuits": dict(one.circuits),
+        "window": one.window,
+        "budget": one.budget,
+        "fleet": one.fleet,
+        "dependency": one.dependency,
+        "unseen": list(one.unseen),
     }
 
 
@@ -180,7 +198,16 @@ def _step_lines(step: Mapping[str, Any]) -> list[str]:
         f"  rule {step['rule']}: {step['action']} ({facts})",
         f"    {why}",
         *([f"    {would}: {step['runs']}"] if step["runs"] else []),
+        *_restart_lines(step["restart"]),
     ]
+
+
+def _restart_lines(row: Mapping[str, Any] | None) -> list[str]:
+    from exporter.cli import restart_plan
+
+    if row is None:
+        return []
+    return [f"    order: {row['order']}", *(f"    {line}" for line in restart_plan.facts(row))]
 
 
 def _ending(receipt: Receipt | None, alerts: Sequence[PlannedAlert], *, dry_run: bool) -> str:

@@ -71,7 +71,8 @@ async def _reading(configuration: Configuration, service: Service, tell: Callabl
 
 async def _found(configuration: Configuration, name: str) -> Service:
     """Return the service of a name: those of the store are asked too, since one of another client may have it."""
-    of_file = {f"{one.client}/{word}": configured(word, one, 0) for word, one in configuration.services.items()}
+    watched = {word: one for word, one in configuration.services.items() if one.probe is not None}
+    of_file = {f"{one.client}/{word}": configured(word, one, 0) for word, one in watched.items()}
     if name in of_file:
         return of_file[name]
     known = of_file | {service.key: service for service in await _made(configuration)}

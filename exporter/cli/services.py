@@ -13,9 +13,10 @@ from exporter.cli.progress import ProgressLine
 from exporter.errors import UnknownServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from exporter.config import Configuration
     from exporter.services.overview import Overview
     from exporter.store.store import Store
 
@@ -68,17 +69,27 @@ def list_(
 @click.argument("name")
 @data.with_output
 def show(name: str, config: Path | None, output: str) -> None:
-    """Show the state of the service NAME, its last reading, and its uptime over five windows.
+    """Show the state of the service NAME, its last reading, its uptime over five windows, and how it is restarted.
 
     Exit status: 0 fine, whatever the state, 2 usage or configuration, 3 the store cannot be reached.
     """
+    one, of_restarts = data.awaited("Reading the store", _shown(data.configured(config), name))
+    row = ({"service": name} if one is None else _details(config, one)) | of_restarts
+    data.show_one(output, row, _table_of_one)
+
+
+def _table_of_one(row: Mapping[str, Any]) -> str:
+    cells = {name: ", ".join(value) or None if isinstance(value, list) else value for name, value in row.items()}
+    return service_tables.single([cells])
+
+
+def _details(config: Path | None, one: Overview) -> dict[str, Any]:
     from exporter.uptime import WINDOWS
 
-    one = data.awaited("Reading the store", _overviews(config, (name,), length=max(WINDOWS.values())))[0]
     row = _row(one)
     del row["uptime_24h"]  # it stands among the others
     runs, following = _pace(config, one)
-    row |= {
+    return row | {
         "runs": runs,
         "next_run": None if following is None else tables.moment(following),
         "status_code": one.last.status_code if one.last else None,
@@ -88,26 +99,62 @@ def show(name: str, config: Path | None, output: str) -> None:
         "enabled": one.service.enabled,
         "origin": one.service.origin,
     }
-    data.show_one(output, row, lambda one: service_tables.single([one]))
+
+
+async def _shown(configuration: Configuration, name: str) -> tuple[Overview | None, dict[str, Any]]:
+    """Return how a service is (None: no server has watched it yet, or none ever does), and how it is restarted."""
+    from exporter.cli import service_restarts
+    from exporter.services.overview import overview
+    from exporter.uptime import WINDOWS
+
+    async with data.opened(configuration) as store:
+        try:
+            ids = await _ids(store, (name,))
+        except UnknownServiceError:
+            if name not in configuration.services:
+                raise
+            return None, await service_restarts.told(store, configuration, name)
+        one = (await overview(store, time.time(), ids, length=max(WINDOWS.values())))[0]
+        options = configuration.services.get(one.service.name)
+        is_ours = one.service.origin == "file" and options is not None and options.client == one.service.client
+        return one, await service_restarts.told(store, configuration, one.service.name) if is_ours else {}
 
 
 @command.command()
 @click.argument("name")
-@click.option("--since", default="24h", show_default=True, help="How far back, such as 1h, 24h or 30d.")
+@click.option(
+    "--since", default=None, show_default="24h, or 7d with --restarts", help="How far back, such as 1h, 24h or 30d."
+)
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Rows at most.")
 @click.option("--stretches", is_flag=True, help="From when to when it was in which state, instead of the readings.")
+@click.option("--restarts", is_flag=True, help="Each attempt to restart it instead, and how often that helped by day.")
 @data.with_output
-def history(name: str, since: str, limit: int, config: Path | None, output: str, *, stretches: bool) -> None:
-    """Show the readings of the service NAME, the newest first, or its stretches of one state.
+def history(  # noqa: PLR0913 -- the options of a command
+    name: str,
+    since: str | None,
+    limit: int,
+    config: Path | None,
+    output: str,
+    *,
+    stretches: bool,
+    restarts: bool,
+) -> None:
+    """Show the readings of the service NAME, the newest first, or its stretches of one state, or its restarts.
 
     Exit status: 0 fine, 2 usage or configuration, 3 the store cannot be reached.
     """
+    from exporter.cli import service_restarts
     from exporter.uptime import period
 
+    if stretches and restarts:
+        raise click.UsageError("Give --stretches or --restarts, not both.")
     try:
-        length = period(since)
+        length = period(since or ("7d" if restarts else "24h"))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--since") from None
+    if restarts:
+        service_restarts.show_history(config, name, length, limit, output)
+        return
     columns = STRETCHES if stretches else READINGS
     if stretches:
         rows = _stretch_rows(data.awaited("Reading the store", _overviews(config, (name,), length=length))[0])[::-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from exporter.model import ITEM_STATES, Family, Samples, Source
+from exporter.model import HOLDS, ITEM_STATES, Family, Samples, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,10 @@ OLDEST: Final = Family(
     "Since when the oldest pending item of the queue has been due.",
     ("queue",),
 )
-FAMILIES: Final = (ITEMS, OLDEST)
+HELD: Final = Family(
+    "watchbridge_backlog_held_items", "gauge", "Items that are held back now, by the reason.", ("queue", "reason")
+)
+FAMILIES: Final = (ITEMS, OLDEST, HELD)
 
 
 def sources(parts: Parts) -> Iterable[Source]:
@@ -34,7 +37,10 @@ def sources(parts: Parts) -> Iterable[Source]:
         counts = await bridge.item_counts()
         items: dict[tuple[str, ...], float] = {(queue, state): 0.0 for queue in bridge.queues for state in ITEM_STATES}
         items |= {key: float(count) for key, count in counts.items()}
-        return {ITEMS: items, OLDEST: {(queue,): at for queue, at in (await bridge.oldest_pending()).items()}}
+        held: dict[tuple[str, ...], float] = {(queue, reason): 0.0 for queue in bridge.queues for reason in HOLDS}
+        held |= {key: float(count) for key, count in (await bridge.held_counts()).items()}
+        oldest: dict[tuple[str, ...], float] = {(queue,): at for queue, at in (await bridge.oldest_pending()).items()}
+        return {ITEMS: items, OLDEST: oldest, HELD: held}
 
     if bridge is not None:
         yield Source("backlog", "store", read)

@@ -169,6 +169,14 @@ async def counts(store: Store) -> dict[tuple[str, str], int]:
         return {(row[0], row[1]): int(row[2]) for row in await connection.execute(query)}
 
 
+async def held(store: Store) -> dict[tuple[str, str], int]:
+    """Return how many items are held now, by queue and reason; those that have none are left out."""
+    query = select(_ITEMS.queue, _ITEMS.hold, func.count()).where(_ITEMS.state == "held", _ITEMS.hold.is_not(None))
+    async with store.reading() as connection:
+        rows = await connection.execute(query.group_by(_ITEMS.queue, _ITEMS.hold))
+        return {(row[0], row[1]): int(row[2]) for row in rows}
+
+
 async def oldest_pending(store: Store) -> dict[str, float]:
     """Return since when (seconds since 1970) the pending item of each queue that is due longest is due."""
     query = select(_ITEMS.queue, func.min(_ITEMS.due_at)).where(_ITEMS.state == "pending").group_by(_ITEMS.queue)

@@ -48,9 +48,12 @@ async def wanted(connection: AsyncConnection, queue: str, since: float) -> list[
     return [Wanted(*row) for row in await connection.execute(query)]
 
 
-async def due(store: Store, queue: str, now: float) -> frozenset[str]:
-    """Return the services of which something is due."""
-    which = _ITEMS.queue == queue, _ITEMS.state.in_(WAITING), _ITEMS.due_at <= now, _ITEMS.service.is_not(None)
+async def due(store: Store, queue: str, now: float, *, by_hand: bool = False) -> frozenset[str]:
+    """Return the services of which something is due; `by_hand` also what the mode holds."""
+    is_due = _ITEMS.due_at <= now
+    if by_hand:
+        is_due = or_(is_due, _ITEMS.hold == "mode")
+    which = _ITEMS.queue == queue, _ITEMS.state.in_(WAITING), is_due, _ITEMS.service.is_not(None)
     async with store.reading() as connection:
         rows = await connection.execute(select(_ITEMS.service).where(*which).distinct().limit(MOST))
         return frozenset(rows.scalars())

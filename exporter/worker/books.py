@@ -14,6 +14,7 @@ from exporter.store import audit, backlog, backlog_claims, counters, restart_fac
 from exporter.store.audit import Entry
 from exporter.store.backlog import NewItem
 from exporter.store.backlog_claims import Begin, KeepBack, Wish
+from exporter.store.restart_facts import CAUSED
 from exporter.worker import gate
 from exporter.worker.durations import HELD, increments
 from exporter.worker.lease_books import ACTIONS_OF_NOBODY, LeaseBooks, fields
@@ -144,8 +145,9 @@ class Books:
         return gate.Facts(
             now,
             (terms.mode, queue.mode, item.mode, terms.rules.get(item.rule or "", "auto")),
-            released=item.origin != "rule" or item.approved_by is not None,
-            by_hand=self.by_hand,
+            released=item.origin not in CAUSED or item.approved_by is not None,
+            # A person who wants a restart says so by the command, whatever the mode is.
+            by_hand=self.by_hand or (queue.name == RESTARTS and item.origin not in CAUSED),
             incident=incident if item.origin == "rule" else None,
             window=terms.maintenance.reason(item.service, group, now),
             silence=self._silence(item),

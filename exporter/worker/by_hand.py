@@ -49,8 +49,7 @@ async def process_once(  # noqa: PLR0913 -- what to work with, and, by name, wha
     store: Store,
     clock: Clock,
     configuration: Configuration,
-    parts: ActionParts,
-    probing: ProbeParts,
+    tools: Equipment,
     *,
     actor: str,
     queues: Collection[str],
@@ -70,7 +69,7 @@ async def process_once(  # noqa: PLR0913 -- what to work with, and, by name, wha
         if told is not None:
             told(one)
 
-    async with _working(store, clock, configuration, Equipment(parts, probing), actor, heard) as (worker, _):
+    async with _working(store, clock, configuration, tools, actor, heard) as (worker, _):
         await _work_off(worker, clock, [name for name in queues if name in worker.queues], limit)
     return found
 

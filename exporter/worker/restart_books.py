@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from exporter import circuit
-from exporter.bridge.options import RESTARTS
 from exporter.store import circuits, restart_facts, service_leases, service_restarts
 from exporter.store.service_restarts import AttemptEnd, ServiceRestart
-from exporter.worker import gate, restart_gate
-from exporter.worker.restart_gate import Asked, Situation
+from exporter.worker import gate, restart_gate, restart_reading
+from exporter.worker.restart_gate import Asked
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,15 +25,9 @@ if TYPE_CHECKING:
     from exporter.store.backlog_rows import BacklogItem
     from exporter.store.store import Store
     from exporter.worker.gate import Facts, Go, Held
+    from exporter.worker.restart_gate import Situation
 
 log: Final = logging.getLogger("exporter.restarts")
-
-_WHY: Final = {
-    "pending": "its own restart waits",
-    "held": "its own restart is held",
-    "failed": "its own restart has failed, and is tried again",
-    "running": "it is being restarted just now",
-}
 
 
 class Happened(NamedTuple):
@@ -79,28 +72,9 @@ class RestartBooks:
     async def begin(self, connection: AsyncConnection, now: float) -> Decisions:
         """Lock the decisions and return what is known; `now` is by our clock, in seconds since 1970."""
         at = await service_leases.locked(connection, self.store)
-        breaker = self.terms.breaker
-        found = await restart_facts.wanted(connection, RESTARTS, now - (0.0 if breaker is None else breaker.per))
-        situation = Situation(
-            at,
-            running={one.service: one.item for one in found if one.state == "running"},
-            circuits=await circuits.known(connection),
-            begun=await service_restarts.since(connection, at - self.terms.longest) if self.terms.budgets else [],
-            verified=await service_restarts.verified(connection, {one.service for one in found}),
-            failing=frozenset(one.service for one in found if one.origin in restart_facts.CAUSED),
-            waiting=dict(self._waiting(found)),
-            down=self.around.down,
-        )
+        times, around = (now, at), self.around
+        situation = await restart_reading.situation(connection, self.terms, times, around.up, around.down)
         return Decisions(situation, await service_leases.known(connection))
-
-    def _waiting(self, found: Iterable[restart_facts.Wanted]) -> Iterator[tuple[str, str]]:
-        """Yield what is to be restarted; of what a look has just found well only what runs, or what a person wants."""
-        for one in found:
-            if one.state not in _WHY:
-                continue
-            is_well = one.service in self.around.up and one.origin in restart_facts.CAUSED
-            if one.state == "running" or not is_well:
-                yield one.service, _WHY[one.state] + (f" ({one.hold})" if one.hold else "")
 
     def decided(self, item: BacklogItem, facts: Facts, strategy: Strategy, decisions: Decisions) -> Go | Held:
         """Return whether an item may begin; where it may, the next one that is asked about sees it run."""

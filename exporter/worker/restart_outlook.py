@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
 from exporter import budgets, circuit, order
-from exporter.bridge.options import RESTARTS
 from exporter.bridge.plans import PlannedRestart
 from exporter.services.overview import overview
-from exporter.store import backlog_clock, circuits, client_services, restart_facts, service_restarts
-from exporter.worker import restart_gate
+from exporter.store import backlog_clock, client_services
+from exporter.worker import restart_gate, restart_reading
 from exporter.worker.gate import Go
 from exporter.worker.restart_gate import Asked, Situation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from exporter.bridge.plans import Verdict
     from exporter.config import Configuration
@@ -25,13 +24,6 @@ if TYPE_CHECKING:
     from exporter.services.overview import Overview
     from exporter.store.store import Store
     from exporter.worker.gate import Facts, Held
-
-_WHY: Final = {
-    "pending": "its own restart waits",
-    "held": "its own restart is held",
-    "failed": "its own restart has failed, and is tried again",
-    "running": "it is being restarted just now",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +51,10 @@ async def read(
         return Situation(now)
     seen = await _seen(store, configuration, terms, services, now)
     up = frozenset(one.service.name for one in seen if one.state in {"up", "degraded"})
-    since = now - (0.0 if terms.breaker is None else terms.breaker.per)
+    down = {one.service.name: one.reason for one in seen if one.state == "down"}
     async with store.reading(snapshot=True) as connection:
         at: Any = (await connection.execute(select(backlog_clock.now(store)))).scalar_one()
-        found = await restart_facts.wanted(connection, RESTARTS, since)
-        return Situation(
-            float(at),
-            running={one.service: one.item for one in found if one.state == "running"},
-            circuits=await circuits.known(connection),
-            begun=await service_restarts.since(connection, at - terms.longest) if terms.budgets else [],
-            verified=await service_restarts.verified(connection, services),
-            failing=frozenset(one.service for one in found if one.origin in restart_facts.CAUSED),
-            waiting=dict(_waiting(found, up)),
-            down={one.service.name: one.reason for one in seen if one.state == "down"},
-        )
+        return await restart_reading.situation(connection, terms, (now, float(at)), up, down)
 
 
 async def _seen(
@@ -85,14 +67,6 @@ async def _seen(
     keys = {(configuration.services[name].client, name) for name in wanted}
     ids = [one.id for one in await client_services.listed(store) if (one.client, one.name) in keys]
     return await overview(store, now, ids)
-
-
-def _waiting(found: Iterable[restart_facts.Wanted], up: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield what is to be restarted; of what was last seen well only what runs, or what a person wants."""
-    for one in found:
-        is_well = one.service in up and one.origin in restart_facts.CAUSED
-        if one.state in _WHY and (one.state == "running" or not is_well):
-            yield one.service, _WHY[one.state] + (f" ({one.hold})" if one.hold else "")
 
 
 def planned(
@@ -170,7 +144,7 @@ class _Outlook:
             self.now.begin(-self.numbers[ask.service], strategy)
             return
         hold = verdict.hold if not isinstance(verdict, Go) and ask.released else "mode"
-        self._waiting[ask.service] = f"{_WHY['held']} ({hold})"
+        self._waiting[ask.service] = f"{restart_reading.WHY['held']} ({hold})"
 
     @property
     def _waiting(self) -> dict[str, str]:

@@ -230,7 +230,8 @@ class Worker:
     async def _due_services(self, wish: Wish) -> frozenset[str]:
         """Return the services of which a restart is due that is ours to do."""
         by = self._clock.time() if wish.due_by is None else wish.due_by
-        return await restart_facts.due(self._store, RESTARTS, by) & self._terms.restartable.ours
+        found = await restart_facts.due(self._store, RESTARTS, by, by_hand=bool(self._by_hand))
+        return found & self._terms.restartable.ours
 
     async def _looked_around(self, name: str, services: frozenset[str]) -> bool:
         """Return whether what is outside of the store was looked at just now; else that begins, and wakes us."""
@@ -257,6 +258,9 @@ class Worker:
                 self.leases.drop(run.item.id)
         except WatchbridgeError as error:
             log.warning("an item is left to who takes it over: %s", error, extra={"fields": fields(run.item)})
+            self.leases.drop(run.item.id)
+        except Exception:  # nobody foresaw it: kept, it would never end
+            log.exception("an item is left to who takes it over", extra={"fields": fields(run.item)})
             self.leases.drop(run.item.id)
         finally:
             self._changed.set()

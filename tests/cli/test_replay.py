@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 CONFIGURATION = """
 store: sqlite:///{folder}/data/watchbridge.db
 mode: auto
-services: {{web: {{probe: {{kind: tcp, address: "127.0.0.1:1"}}, group: front}}}}
+services:
+  web: {{probe: {{kind: tcp, address: "127.0.0.1:1"}}, group: front}}
+  db: {{probe: {{kind: tcp, address: "127.0.0.1:1"}}, restart: {{kind: command, argv: [/bin/echo, db]}}}}
+  shop:
+    probe: {{kind: tcp, address: "127.0.0.1:1"}}
+    depends_on: [db]
+    restart: {{kind: command, argv: [/bin/echo, shop], before: [/bin/true]}}
 queues:
   user-sync: {{action: {{kind: command, argv: [/bin/echo, synced, "{{key}}"]}}}}
   careful: {{action: {{kind: command, argv: [/bin/echo, "{{key}}"]}}, mode: approve}}
@@ -32,6 +38,7 @@ rules:
   - {{name: watched, matchers: ['alertname="Watched"'], mode: observe, action: enqueue, queue: user-sync}}
   - {{name: service, matchers: ['alertname="Down"'], action: enqueue, queue: user-sync, service: "{{target}}"}}
   - {{name: hook, matchers: ['alertname="Hook"'], action: enqueue, queue: hook}}
+  - {{name: restart, matchers: ['alertname="Dead"'], action: restart, service: "{{target}}"}}
   - {{name: quiet, matchers: ['alertname="Quiet"'], action: none}}
 """
 
@@ -120,6 +127,29 @@ def test_the_plan_knows_planned_maintenance_of_the_file_and_of_the_store(
     assert step["verdict"] == "held"
     assert "planned maintenance until " in step["why"]
     assert step["runs"] == "/bin/echo synced Down"
+
+
+def test_restarts_have_an_order_and_what_the_decision_looks_at(
+    watchbridge: Callable[..., Any], replay: Callable[..., Any], planned: Callable[..., Any], config: Path
+) -> None:
+    """With the arguments; a window holds one, which holds what needs it; without a `restart` a person does it."""
+    alerts = [firing("Dead", target=name) for name in ("shop", "db", "web")]
+    (shop,), (db,), (web,) = (row["steps"] for row in planned(*alerts))
+    assert (shop["verdict"], shop["restart"]["order"], shop["restart"]["after"]) == ("run", 2, ["db"])
+    assert shop["plan"] == {"argv": ["/bin/echo", "shop"], "before": ["/bin/true"]}
+    assert (db["verdict"], db["restart"]["circuits"], db["runs"]) == ("run", {"db": "closed"}, "/bin/echo db")
+    assert (web["verdict"], web["restart"]) == ("wait", None)
+    table = replay(body(*alerts), "--dry-run").out.splitlines()
+    assert "    run: it is restarted after db, unless it is well by then" in table
+    assert "    wait: web has no `restart` in the configuration: it waits for a person" in table
+    assert "    circuit: shop closed" in table
+    assert "    not probed: db (what the store saw last counts)" in table
+    watchbridge("windows", "add", "--service", "db", "--for", "1h", "--config", config)
+    (shop,), (db,), _ = (row["steps"] for row in planned(*alerts))
+    assert (db["verdict"], db["restart"]["hold"]) == ("held", "window")
+    assert shop["why"] == "held: db, which it needs, is mended first: its own restart is held (window)"
+    rows = list(csv.DictReader(io.StringIO(replay(body(*alerts), "--dry-run", "--output", "csv").out)))
+    assert json.loads(rows[0]["restart"])["order"] == 2
 
 
 def test_the_plan_has_the_arguments_and_the_request_and_no_secret(

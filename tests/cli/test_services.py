@@ -16,12 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from exporter.circuit import Circuit, Key
 from exporter.cli import tables
 from exporter.cli.package_report import utc_time
-from exporter.store import client_services, clients, replicas, service_editing, service_states, service_status
+from exporter.store import (
+    circuits,
+    client_services,
+    clients,
+    replicas,
+    service_editing,
+    service_restarts,
+    service_states,
+    service_status,
+)
 from exporter.store.client_services import FileService
 from exporter.store.credentials import KeyRing
 from exporter.store.options import StoreOptions
+from exporter.store.service_restarts import ServiceRestart
 from exporter.store.service_states import Stretch
 from exporter.store.service_status import StoredReading
 from exporter.store.store import Store
@@ -369,6 +380,119 @@ def test_a_bad_configuration_is_a_usage_error(tmp_path: Path, words: tuple[str, 
     done = run(*words, "--config", str(path))
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+RESTARTED = """
+services:
+  db: {restart: {kind: command, argv: [/bin/true], verify: {kind: tcp, address: "127.0.0.1:1"}}}
+  gone:
+    group: back
+    criticality: high
+    depends_on: [db]
+    probe: {kind: tcp, address: "127.0.0.1:1"}
+    restart: {kind: command, argv: [/bin/true]}
+"""
+
+
+def restarted(config: Path) -> None:
+    """Store what was restarted: today, a day ago, and eight days ago; and the circuit that it opened."""
+    filled(config)
+    config.write_text(f"store: sqlite:///{config.parent}/data/watchbridge.db\n{RESTARTED}", encoding="utf-8")
+    now = time.time()
+
+    def attempt(ago: float, *, verified: bool | None, **values: Any) -> ServiceRestart:
+        at = now - ago
+        given = {"acted": True, "ended_at": at + 2.5, "detail": "it is down: refused \x1b[31m"} | values
+        return ServiceRestart("gone", "back", int(ago), 1, "r1", "command", "rule", at, verified=verified, **given)
+
+    async def write() -> None:
+        options = StoreOptions.from_scalar(f"sqlite:///{config.parent}/data/watchbridge.db")
+        store = await Store.open(options, time, exclusive=False)
+        try:
+            async with store.writing() as connection:
+                await service_restarts.begun(
+                    connection,
+                    [
+                        attempt(0.5, verified=None, acted=None, ended_at=None, detail=""),
+                        attempt(86_400, verified=False),
+                        attempt(86_410, verified=None, acted=False, detail="it is up"),
+                        attempt(86_420, verified=True),
+                        attempt(8 * 86_400, verified=True),
+                    ],
+                )
+                await circuits.put(connection, {Key("service", "gone"): Circuit(3, 1, now, now + 300)})
+        finally:
+            await store.close()
+
+    asyncio.run(write())
+
+
+def test_history_tells_each_restart_and_how_often_that_helped(config: Path) -> None:
+    """The newest first, of the last seven days where nothing is said, with a line for each day; nothing steers."""
+    restarted(config)
+    words = ("history", "gone", "--restarts", "--config", str(config))
+    found = printed(*words)
+    assert found["service"] == "gone"
+    assert [(row["acted"], row["verified"], row["seconds"]) for row in found["restarts"]] == [
+        (None, None, None), (True, False, 2.5), (False, None, 2.5), (True, True, 2.5),
+    ]  # fmt: skip
+    assert {row["kind"] for row in found["restarts"]} == {"command"}
+    assert found["restarts"][0]["detail"] == "it runs"
+    days = [day for day in found["days"] if day["attempts"]]
+    assert len(found["days"]) == 8
+    totals = {name: sum(day[name] for day in days) for name in ("attempts", "restarted", "verified", "failed")}
+    assert totals["restarted"] - totals["verified"] == 1
+    assert totals["failed"] == 1
+    table = run(*words)
+    assert (table.returncode, "\x1b" in table.stdout) == (0, False)
+    assert table.stdout.splitlines()[0].split() == [
+        "Began",
+        "at",
+        "Kind",
+        "Origin",
+        "Acted",
+        "Verified",
+        "Took",
+        "Detail",
+    ]
+    assert "  2.5 s  it is down: refused" in table.stdout
+    assert "\nDay " in table.stdout
+    assert len(printed(*words, "--since", "30d")["restarts"]) == 5
+    rows = list(csv.DictReader(io.StringIO(run(*words, "--limit", "2", "--output", "csv").stdout)))
+    assert [row["item"] for row in rows] == ["0", "86400"]
+    assert run("history", "db", "--restarts", "--config", str(config)).stdout == "No restart in that time.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("gonne", "--restarts"), "There is no single service 'gonne' (did you mean 'gone'?)"),
+        (("gone", "--restarts", "--stretches"), "Give --stretches or --restarts, not both."),
+        (("gone", "--restarts", "--since", "soon"), "--since"),
+    ],
+)
+def test_history_of_restarts_that_cannot_be_meant(config: Path, words: tuple[str, ...], said: str) -> None:
+    restarted(config)
+    done = run("history", *words, "--config", str(config))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_show_tells_how_it_is_restarted(config: Path) -> None:
+    """Also of a service that is restarted alone, and never watched."""
+    restarted(config)
+    row = printed("show", "gone", "--config", str(config))
+    names = ("state", "group", "criticality", "depends_on", "restart", "circuit")
+    assert [row[name] for name in names] == ["down", "back", "high", ["db"], "command", "open"]
+    assert row["last_restart"].endswith("Z, runs")
+    row = printed("show", "db", "--config", str(config))
+    assert row == {
+        "service": "db", "group": None, "criticality": "normal", "depends_on": [], "restart": "command",
+        "circuit": "closed", "last_restart": None,
+    }  # fmt: skip
+    table = run("show", "gone", "--config", str(config)).stdout
+    assert "Depends on" in table
+    assert "['db']" not in table
 
 
 @pytest.mark.parametrize(

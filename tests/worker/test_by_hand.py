@@ -10,7 +10,7 @@ from servers.backlog import enqueue, incident, new, resolve
 
 from exporter.errors import StoreError
 from exporter.store import action_runs, audit, backlog
-from exporter.worker.by_hand import process_once
+from exporter.worker.by_hand import Equipment, process_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +32,7 @@ async def process(here: Any, *queues: str, limit: int = 100, **more: Any) -> lis
         here.store,
         here.clock,
         here.configuration,
-        here.parts,
-        here.probing,
+        Equipment(here.parts, here.probing),
         actor="cli:ann",
         queues=queues or ("q", "bad", "people"),
         limit=limit,

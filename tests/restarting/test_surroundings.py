@@ -1,0 +1,181 @@
+"""What is looked at just before a restart is decided on: parents, silences, alarms; never for longer than it must."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from servers.restarts import Machine, written
+from servers.watched import FakeClock
+
+from exporter import config, probing
+from exporter.restarting import surroundings
+from exporter.restarting.strategy import restartable
+from exporter.restarting.surroundings import FRESH, Surroundings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Asked:
+    """Something to refresh: silences, or alarms; it counts, and does what it is told to."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.hangs: asyncio.Event | None = None
+        self.error: Exception | None = None
+
+    async def refresh(self) -> None:
+        self.times += 1
+        if self.error is not None:
+            raise self.error
+        if self.hangs is not None:
+            await self.hangs.wait()
+
+    def reason(self, labels: Any) -> str | None:
+        return None
+
+    def standing(self, context: Any) -> bool | None:
+        return True
+
+    async def clear(self, service: str) -> list[str]:
+        return []
+
+
+class Scene:
+    """A machine on which `web` needs `api`, which needs `db`; `batch` needs nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = FakeClock()
+        self.woken = 0
+        self.machine = Machine(folder)
+        self.around = Surroundings(self.clock, self.wake)
+        self.adopt()
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def adopt(self) -> None:
+        machine = self.machine
+        services = {
+            "web": machine.service("web", depends_on=["api"]),
+            "api": machine.service("api", depends_on=["db"]),
+            "db": {"probe": machine.probe("db")},
+            "batch": machine.service("batch"),
+        }
+        terms = restartable(config.parse(written(services), name="c.yml", environ={}), "here")
+        parts = probing.Parts(wire=None, databases={}, clock=self.clock, permits=lambda _: True)
+        self.around.adopt(terms, parts)
+
+    async def ready(self, *services: str) -> bool:
+        """Ask whether it was looked around, and let a look that this begins end."""
+        found = self.around.ready(services)
+        if self.around._looking is not None:
+            await asyncio.wait({self.around._looking}, timeout=20)
+        return found
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """Give the scene, on which everything is down."""
+    return Scene(tmp_path)
+
+
+async def test_all_that_a_service_needs_is_looked_at(scene: Scene) -> None:
+    """However far, and nothing else: not itself, which its own attempt looks at."""
+    scene.machine.up("api").touch()
+    assert not await scene.ready("web", "batch")
+    assert list(scene.around.down) == ["db"]
+    assert scene.around.down["db"]
+    assert scene.around.up == {"api"}
+    assert scene.woken == 1
+    assert await scene.ready("web", "batch")
+    assert scene.woken == 1
+
+
+async def test_what_was_seen_is_decided_on_for_a_moment_only(scene: Scene) -> None:
+    """Then it is looked at anew, as for services that were not due then, or under another configuration."""
+    assert not await scene.ready("web")
+    scene.machine.up("db").touch()
+    scene.clock.pass_(FRESH)
+    assert await scene.ready("web")
+    assert "db" in scene.around.down
+    scene.clock.pass_(0.1)
+    assert not await scene.ready("web")
+    assert list(scene.around.down) == ["api"]
+    assert await scene.ready("web")
+    assert not await scene.ready("web", "batch")
+    assert await scene.ready("web")
+    scene.adopt()
+    assert not await scene.ready("web")
+
+
+async def test_after_a_restart_it_is_looked_anew(scene: Scene) -> None:
+    """What hangs on it is judged by how it is now."""
+    assert not await scene.ready("web")
+    assert await scene.ready("web")
+    scene.machine.up("db").touch()
+    scene.around.forget()
+    assert not await scene.ready("web")
+    assert list(scene.around.down) == ["api"]
+    assert await scene.ready("web")
+
+
+async def test_silences_and_alarms_are_asked_too(scene: Scene) -> None:
+    silences, alarms = Asked(), Asked()
+    scene.around.silences, scene.around.alarms = silences, alarms
+    assert not await scene.ready("batch")
+    assert (silences.times, alarms.times) == (1, 1)
+    assert await scene.ready("batch")
+    assert (silences.times, alarms.times) == (1, 1)
+
+
+async def test_one_look_at_a_time(scene: Scene) -> None:
+    """Who asks meanwhile waits for it."""
+    silences = scene.around.silences = Asked()
+    silences.hangs = asyncio.Event()
+    assert not scene.around.ready(["web"])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not scene.around.ready(["web"])
+    silences.hangs.set()
+    assert not await scene.ready("web")
+    assert silences.times == 1
+    assert await scene.ready("web")
+
+
+async def test_what_breaks_keeps_nobody_from_looking(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged: a mistake of ours."""
+    silences = scene.around.silences = Asked()
+    silences.error = RuntimeError("a mistake")
+    assert not await scene.ready("web")
+    assert await scene.ready("web")
+    assert set(scene.around.down) == {"api", "db"}
+    assert "could not be looked around" in caplog.text
+
+
+async def test_what_hangs_is_waited_for_so_long(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it is decided without it; what others said counts."""
+    monkeypatch.setattr(surroundings, "LONGEST", 0.5)
+    silences = scene.around.silences = Asked()
+    silences.hangs = asyncio.Event()
+    assert not await scene.ready("web")
+    assert await scene.ready("web")
+    assert set(scene.around.down) == {"api", "db"}
+    silences.hangs.set()
+
+
+async def test_closed_it_looks_no_longer(scene: Scene) -> None:
+    silences = scene.around.silences = Asked()
+    silences.hangs = asyncio.Event()
+    assert not scene.around.ready(["web"])
+    await asyncio.sleep(0)
+    await scene.around.close()
+    assert scene.around._looking is not None
+    assert scene.around._looking.done()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=20)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    await Scene(scene.machine.folder).around.close()
