@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -297,6 +297,17 @@ class CredentialUnreadableError(WatchbridgeError):
 
 class CryptographyMissingError(ConfigurationError):
     """Stored users and passwords need the library cryptography: install it with pip install cryptography."""
+
+
+class NotProbedError(ConfigurationError):
+    """The service {name!r} has no `probe`: `watchbridge services history NAME --restarts` tells of its restarts."""
+
+    @classmethod
+    def check(cls, configuration: Any, name: str) -> None:
+        """Raise it for a service of the configuration that nobody looks at."""
+        service = configuration.services.get(name)
+        if service is not None and service.probe is None:
+            raise cls(name=name)
 
 
 class UnknownServiceError(ConfigurationError):

@@ -10,7 +10,7 @@ from exporter.cli.data import opened
 from exporter.clock import SystemClock
 from exporter.config import load
 from exporter.databases import open_database
-from exporter.errors import UnknownServiceError, WatchbridgeError
+from exporter.errors import NotProbedError, UnknownServiceError, WatchbridgeError
 from exporter.guard import Guard
 from exporter.logs import REDACTION
 from exporter.model import Reading
@@ -71,6 +71,7 @@ async def _reading(configuration: Configuration, service: Service, tell: Callabl
 
 async def _found(configuration: Configuration, name: str) -> Service:
     """Return the service of a name: those of the store are asked too, since one of another client may have it."""
+    NotProbedError.check(configuration, name)
     watched = {word: one for word, one in configuration.services.items() if one.probe is not None}
     of_file = {f"{one.client}/{word}": configured(word, one, 0) for word, one in watched.items()}
     if name in of_file:

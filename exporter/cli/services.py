@@ -10,7 +10,7 @@ import click
 
 from exporter.cli import data, service_tables, tables
 from exporter.cli.progress import ProgressLine
-from exporter.errors import UnknownServiceError
+from exporter.errors import NotProbedError, UnknownServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -192,7 +192,10 @@ def check(name: str, config: Path | None, output: str) -> None:
 async def _overviews(config: Path | None, names: Sequence[str], *, length: float = 86_400.0) -> list[Overview]:
     from exporter.services.overview import overview
 
-    async with data.opened(data.configured(config)) as store:
+    configuration = data.configured(config)
+    for name in names:
+        NotProbedError.check(configuration, name)
+    async with data.opened(configuration) as store:
         ids = await _ids(store, names) if names else None
         return await overview(store, time.time(), ids, length=length)
 
@@ -224,7 +227,9 @@ def _pace(config: Path | None, one: Overview) -> tuple[str | None, float | None]
 async def _readings(config: Path | None, name: str, length: float, limit: int) -> list[dict[str, Any]]:
     from exporter.store import service_status
 
-    async with data.opened(data.configured(config)) as store:
+    configuration = data.configured(config)
+    NotProbedError.check(configuration, name)
+    async with data.opened(configuration) as store:
         (identity,) = await _ids(store, (name,))
         found = await service_status.history(store, identity, time.time() - length, limit)
     return [
