@@ -65,7 +65,8 @@ class Bridge:
         self.keeper.retention = configuration.incidents.retention
         self.keeper.finished_retention = configuration.backlog.retention
         self.keeper.restarts_retention = configuration.restarts.retention
-        self.worker.around.silences = Silences(configuration.alertmanager, self._clock, parts.permits)
+        silences = Silences(configuration.alertmanager, self._clock, parts.permits)
+        self.worker.around.silences = silences if silences.asks else None
         self.alarms.adopt(configuration, probing.databases)
         self.worker.adopt(configuration, parts, probing, maintenance)
 

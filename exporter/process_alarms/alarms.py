@@ -129,7 +129,8 @@ class Alarms:
         now = self._clock.monotonic()
         due = [one for one in self._sources.values() if one.pace(now)]
         await asyncio.gather(*(one.look(now) for one in due))
-        with self._trouble.noted():
+        # Another replica that decides for long is no trouble of the store: what was found is written by the next look.
+        with self._trouble.noted(), contextlib.suppress(service_leases.DecisionsBusyError):
             await self._note()
 
     async def _note(self) -> None:
@@ -158,9 +159,8 @@ class Alarms:
         told: list[Told] = []
         try:
             for part in found.parts(PIECE):
-                async with self._store.writing() as connection:
-                    # Nobody claims an item, or ends one, while we look for it: of all replicas one at a time does.
-                    await service_leases.locked(connection, self._store)
+                # Nobody claims an item, or ends one, while we look for it: of all replicas one at a time does.
+                async with service_leases.deciding(self._store) as (connection, _):
                     noted = await noting.write(connection, part, self._clock.time())
                 told += noted.told
                 if noted.enqueued and self._stored is not None:
@@ -282,9 +282,11 @@ class Alarms:
         heads = {process_alarms.head_of(source, one.id) for one in cleared}
         over = [one for one in known if one.head in heads]
         if over:
-            async with self._store.writing() as connection:
-                await service_leases.locked(connection, self._store)
-                await Noting(source, self._terms, "auto", self._scope).cleared(connection, over, self._clock.time())
+            # What cannot be written now, the next look finds ended.
+            with contextlib.suppress(service_leases.DecisionsBusyError):
+                async with service_leases.deciding(self._store) as (connection, _):
+                    noting = Noting(source, self._terms, "auto", self._scope)
+                    await noting.cleared(connection, over, self._clock.time())
 
 
 def _plan(services: Mapping[str, Any], service: str) -> str:

@@ -62,11 +62,7 @@ async def attempted(strategy: Strategy, item: Item, ground: Ground, patience: fl
 
     Where that is None nobody looks first: a person wants it restarted however it is.
     """
-    if patience is not None and strategy.probe is not None and strategy.timing.check:
-        reading = await _up(strategy.probe, ground, patience)
-        if reading.state == "up":
-            return Attempt("healthy", f"nothing was restarted: it is up: {reading.reason}", acted=False, verified=None)
-    attempt = await _fenced(strategy, item, ground)
+    attempt = await _fenced(strategy, item, ground, patience)
     if attempt is None:
         attempt = await judged(strategy, ground, strategy.timing.verify_timeout)
     if attempt.verified:
@@ -85,18 +81,25 @@ async def _up(probe: Check, ground: Ground, patience: float) -> Reading:
         await asyncio.sleep(min(POLL, left))
 
 
-async def _fenced(strategy: Strategy, item: Item, ground: Ground) -> Attempt | None:
-    """Prepare and restart, alone on this host; return how it failed, None where it is to be judged."""
+async def _fenced(strategy: Strategy, item: Item, ground: Ground, patience: float | None) -> Attempt | None:
+    """Look, prepare and restart, alone on this host; return how that ended, None where it is to be judged."""
     if not strategy.on_host:
-        return await _restarted(strategy, item, ground, is_fenced=_fact(strategy, "FENCES"))
+        return await _alone(strategy, item, ground, patience, is_fenced=_fact(strategy, "FENCES"))
     try:
         async with fences.held(strategy.service, ground.fence, store=ground.store, seconds=FENCE_SECONDS) as is_fenced:
-            return await _restarted(strategy, item, ground, is_fenced=is_fenced)
+            return await _alone(strategy, item, ground, patience, is_fenced=is_fenced)
     except WatchbridgeError as error:
         return Attempt("retry", f"nothing was restarted: {_inside(error)}", acted=False, verified=None)
 
 
-async def _restarted(strategy: Strategy, item: Item, ground: Ground, *, is_fenced: bool) -> Attempt | None:
+async def _alone(
+    strategy: Strategy, item: Item, ground: Ground, patience: float | None, *, is_fenced: bool
+) -> Attempt | None:
+    """Look only now: who had the fence until now may have mended it."""
+    if patience is not None and strategy.probe is not None and strategy.timing.check:
+        reading = await _up(strategy.probe, ground, patience)
+        if reading.state == "up":
+            return Attempt("healthy", f"nothing was restarted: it is up: {reading.reason}", acted=False, verified=None)
     told = {"fence": ground.fence, "fenced": "yes" if is_fenced else "no"}
     log.info(
         "RESTART LOG: Beginning restart procedure for %s (strategy: %s)",
@@ -104,6 +107,10 @@ async def _restarted(strategy: Strategy, item: Item, ground: Ground, *, is_fence
         strategy.kind,
         extra={"fields": told},
     )
+    return await _restarted(strategy, item, ground)
+
+
+async def _restarted(strategy: Strategy, item: Item, ground: Ground) -> Attempt | None:
     if (problem := await _prepared(strategy)) is not None:
         return Attempt("retry", f"nothing was restarted: {problem[0]}", problem[1], acted=False)
     if not ground.holds():

@@ -1,6 +1,7 @@
 """What is looked at just before it is decided whether something may be done: parents, silences, alarms.
 
-None of it is in the store, so it is asked before the transaction begins, and never for longer than it must.
+None of it is in the store, so it is asked before the transaction begins. Each parent is looked at by itself: one whose
+probe hangs keeps nothing waiting but what hangs on it.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping
 
     from exporter.model import Clock, ProbeParts, Reading
-    from exporter.restarting.strategy import Check, Restartable
+    from exporter.restarting.strategy import Restartable
 
 log: Final = logging.getLogger("exporter.restarts")
 
 FRESH: Final = 3.0
 """Seconds for which what was seen may be decided on."""
-LONGEST: Final = 30.0
-"""Seconds that looking around may take; who was not seen by then is as it was before."""
-AT_ONCE: Final = 20
+LONGEST: Final = 20.0
+"""Seconds that a look may take; how a parent is that was not seen by then nobody knows, so what hangs on it waits."""
+AT_ONCE: Final = 50
 """Parents that are looked at at once."""
+_OTHERS: Final = ""
+"""What stands for Alertmanager and the tables of alarms among the names of parents: no service has it."""
 
 
 class Silenced(Protocol):
@@ -62,80 +65,106 @@ class Surroundings:
         """`woken` is called when a look has ended."""
         self.silences: Silenced | None = None
         self.alarms: Alarming | None = None
-        self.down: dict[str, str] = {}
-        """Parents that the last look found down, each with the reason."""
-        self.up: frozenset[str] = frozenset()
-        """Parents that the last look found up or degraded."""
         self._clock = clock
         self._woken = woken
         self._terms: Restartable | None = None
         self._parts: ProbeParts | None = None
-        self._seen: frozenset[str] = frozenset()
-        self._looked_at: float | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._seen: dict[str, tuple[float, Reading | None]] = {}
+        """By parent: when it was looked at, and how it was; None: that could not be seen."""
+        self._looking: dict[str, asyncio.Task[None]] = {}
 
     def adopt(self, terms: Restartable, parts: ProbeParts) -> None:
         """Take a configuration."""
         self._terms, self._parts = terms, parts
-        self._looked_at = None
+        self.forget()
 
     def forget(self) -> None:
-        """Look anew before the next decision: something was restarted."""
-        self._looked_at = None
+        """Look anew before the next decision: something was restarted, or is configured otherwise."""
+        self._seen.clear()
 
-    def ready(self, services: Collection[str]) -> bool:
-        """Return whether it was looked around for services just now; else begin to, and wake who waits at the end."""
-        if self._looking is not None and not self._looking.done():
-            return False
+    @property
+    def down(self) -> dict[str, str]:
+        """Parents that were just found down, or that could not be looked at, each with the reason."""
+        found = {}
+        for name, reading in self._fresh().items():
+            if reading is None:
+                found[name] = f"it could not be looked at within {LONGEST:g} s"
+            elif reading.state == "down":
+                found[name] = reading.reason
+        return found
+
+    @property
+    def up(self) -> frozenset[str]:
+        """Parents that were just found up or degraded."""
+        return frozenset(name for name, one in self._fresh().items() if one is not None and one.success)
+
+    def _fresh(self) -> dict[str, Reading | None]:
         now = self._clock.monotonic()
-        is_fresh = self._looked_at is not None and now - self._looked_at <= FRESH
-        if is_fresh and self._seen.issuperset(services):
-            return True
-        self._looking = asyncio.create_task(self._look(frozenset(services)))
-        return False
+        return {name: one for name, (at, one) in self._seen.items() if name != _OTHERS and now - at <= FRESH}
 
-    async def _look(self, services: frozenset[str]) -> None:
+    def ready(self, services: Collection[str]) -> frozenset[str] | None:
+        """Return those of some services around which was looked just now; of the others that begins.
+
+        Who waits is woken at the end of each look. None where it is not known either what is silenced.
+        """
+        now = self._clock.monotonic()
+        missing = {name: [one for one in self._around(name) if self._is_stale(one, now)] for name in services}
+        self._begin({one for stale in missing.values() for one in stale} | self._others(now))
+        if self._others(now):
+            return None
+        return frozenset(name for name, stale in missing.items() if not stale)
+
+    def _around(self, service: str) -> tuple[str, ...]:
+        """Return what is looked at for a service: what it needs, as far as that has a probe."""
+        assert self._terms is not None  # noqa: S101 -- nothing is asked before a configuration was adopted
+        return tuple(one for one in order.ancestors(service, self._terms.parents) if one in self._terms.probes)
+
+    def _is_stale(self, name: str, now: float) -> bool:
+        return name not in self._seen or now - self._seen[name][0] > FRESH
+
+    def _others(self, now: float) -> frozenset[str]:
+        """Return what stands for Alertmanager and the alarms, where those are to be asked."""
+        is_asked = self.silences is not None or self.alarms is not None
+        return frozenset({_OTHERS}) if is_asked and self._is_stale(_OTHERS, now) else frozenset()
+
+    def _begin(self, names: Collection[str]) -> None:
+        self._looking = {name: task for name, task in self._looking.items() if not task.done()}
+        for name in sorted(set(names) - self._looking.keys())[: AT_ONCE - len(self._looking)]:
+            self._looking[name] = asyncio.create_task(self._look(name))
+
+    async def _look(self, name: str) -> None:
+        reading: Reading | None = None
         try:
-            await self.look(services)
-        finally:
-            self._woken()
+            async with asyncio.timeout(LONGEST):
+                reading = await (self._ask() if name == _OTHERS else self._probed(name))
+        except TimeoutError:
+            pass
+        except Exception:
+            log.exception("it could not be looked around before a restart")
+        self._seen[name] = self._clock.monotonic(), reading
+        self._woken()
 
-    async def look(self, services: frozenset[str]) -> None:
-        """Look around for services; never raises."""
-        asked: list[Coroutine[Any, Any, None]] = [self._parents(services)]
-        asked += [one.refresh() for one in (self.silences, self.alarms) if one is not None]
-        tasks = [asyncio.create_task(one) for one in asked]
-        try:
-            _, late = await asyncio.wait(tasks, timeout=LONGEST)
-            for task in late:
-                task.cancel()
-        except asyncio.CancelledError:
-            for task in tasks:
-                task.cancel()
-            raise
-        for task in tasks:
-            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                log.error("it could not be looked around before a restart", exc_info=error)
-        self._seen, self._looked_at = services, self._clock.monotonic()
+    async def _ask(self) -> None:
+        asked: list[Coroutine[Any, Any, None]] = [
+            one.refresh() for one in (self.silences, self.alarms) if one is not None
+        ]
+        await asyncio.gather(*asked)
 
-    async def _parents(self, services: frozenset[str]) -> None:
-        if self._terms is None:
-            return
-        wanted = {one for name in services for one in order.ancestors(name, self._terms.parents)}
-        checks = {name: self._terms.probes[name] for name in sorted(wanted) if name in self._terms.probes}
-        places = asyncio.Semaphore(AT_ONCE)
-        readings = await asyncio.gather(*(self._probed(check, places) for check in checks.values()))
-        found = dict(zip(checks, readings, strict=True))
-        self.down = {name: one.reason for name, one in found.items() if one.state == "down"}
-        self.up = frozenset(name for name, one in found.items() if one.success)
+    async def _probed(self, name: str) -> Reading | None:
+        if self._terms is None or self._parts is None or (check := self._terms.probes.get(name)) is None:
+            return None
+        return await probing.run(check.kind, check.options, self._parts, check.timeout)
 
-    async def _probed(self, check: Check, places: asyncio.Semaphore) -> Reading:
-        assert self._parts is not None  # noqa: S101 -- they come with the terms
-        async with places:
-            return await probing.run(check.kind, check.options, self._parts, check.timeout)
+    async def look(self, services: Collection[str]) -> None:
+        """Look around for services, and wait for the end of that; never raises."""
+        for _ in range(2):  # what was seen first may be stale when the last is seen
+            self.ready(services)
+            if self._looking:
+                await asyncio.wait(self._looking.values(), timeout=LONGEST + 1.0)
 
     async def close(self) -> None:
         """Look no longer."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait({self._looking}, timeout=1.0)
+        for task in self._looking.values():
+            task.cancel()
+        if self._looking:
+            await asyncio.wait(self._looking.values(), timeout=1.0)

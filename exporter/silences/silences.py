@@ -67,6 +67,11 @@ class Silences:
             log, "Alertmanager does not say what it silences", "Alertmanager says again what it silences"
         )
 
+    @property
+    def asks(self) -> bool:
+        """Whether Alertmanager is asked at all."""
+        return self._options is not None
+
     async def refresh(self) -> None:
         """Ask Alertmanager, unless that was done within the last FRESH seconds; who comes meanwhile waits for it.
 

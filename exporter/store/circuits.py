@@ -28,7 +28,7 @@ async def known(connection: AsyncConnection) -> dict[Key, Circuit]:
 
 
 async def put(connection: AsyncConnection, changed: Mapping[Key, Circuit]) -> None:
-    """Store circuits in the caller's transaction, which has locked the decisions (`service_leases.locked`)."""
+    """Store circuits in the caller's transaction, one of `service_leases.deciding`."""
     rows = [
         {"noun": key.noun, "name": key.name} | {name: getattr(circuit, name) for name in Circuit.__dataclass_fields__}
         for key, circuit in sorted(changed.items(), key=lambda one: one[0])
@@ -52,8 +52,8 @@ async def listed(store: Store) -> tuple[dict[Key, Circuit], float]:
 async def closed(store: Store, key: Key, actor: str, now: float) -> bool:
     """Close a circuit by hand; return whether it was not closed, or had failures. The audit says who did it."""
     mine = circuits.c.noun == key.noun, circuits.c.name == key.name
-    async with store.writing() as connection:
-        await service_leases.locked(connection, store)  # a restart that ends just now would write what it has read
+    # A restart that ends just now would write what it has read.
+    async with service_leases.deciding(store) as (connection, _):
         row = (await connection.execute(select(*_COLUMNS).where(*mine).with_for_update())).first()
         if row is None or (before := Circuit(*row[2:])) == reset(before):
             return False

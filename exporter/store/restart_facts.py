@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import and_, func, or_, select, update
 
 from exporter.store.backlog_rows import UNFINISHED, WAITING
-from exporter.store.bridge_tables import backlog_items
+from exporter.store.bridge_tables import backlog_items, incidents
 from exporter.store.bulk import pieces
 
 if TYPE_CHECKING:
@@ -73,3 +73,33 @@ async def made_due(connection: AsyncConnection, queue: str, now: float, also: Co
     for piece in pieces(found):
         await connection.execute(update(backlog_items).where(_ITEMS.id.in_(piece)).values(due_at=now))
     return len(found)
+
+
+class Helped(NamedTuple):
+    """An item that is done, because its service was restarted so that it helped, and whose alert fires still."""
+
+    item: int
+    service: str
+
+
+async def helped(store: Store, queue: str, before: float) -> list[Helped]:
+    """Return such items that were done before a moment, the oldest first."""
+    query = (
+        select(_ITEMS.id, _ITEMS.service)
+        .join(incidents, incidents.c.id == _ITEMS.incident_id)
+        .where(incidents.c.state == "open", _ITEMS.queue == queue, _ITEMS.state == "done", _ITEMS.origin == "rule")
+        .where(_ITEMS.finished_at < before, _ITEMS.service.is_not(None))
+    )
+    async with store.reading() as connection:
+        rows = await connection.execute(query.order_by(_ITEMS.id).limit(MOST))
+        return [Helped(*row) for row in rows]
+
+
+async def wanted_again(connection: AsyncConnection, items: Collection[int], why: str, now: float) -> set[int]:
+    """Let items that are done be due once more, in the caller's transaction; return which were still done."""
+    query = select(_ITEMS.id).where(_ITEMS.id.in_(sorted(items)), _ITEMS.state == "done").order_by(_ITEMS.id)
+    found = set((await connection.execute(query.with_for_update(skip_locked=True))).scalars())
+    for piece in pieces(sorted(found)):
+        values = {"state": "pending", "due_at": now, "finished_at": None, "explanation": why, "attempts": 0}
+        await connection.execute(update(backlog_items).where(_ITEMS.id.in_(piece)).values(values))
+    return found

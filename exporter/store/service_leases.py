@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError
 
+from exporter.errors import WatchbridgeError
 from exporter.store import backlog_clock
 from exporter.store.bulk import pieces, upsert, written
 from exporter.store.restart_tables import service_leases
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 _LEASES: Final = service_leases.c
 _DECISIONS: Final = ""
 """The row that belongs to no service."""
+TRIES: Final = 20
+"""How often it is asked whether others have decided: half a second in all, where one takes some milliseconds."""
+AGAIN: Final = 0.025
 _FREE: Final[dict[str, Any]] = {"item_id": None, "owner": None, "lease_until": None}
 
 
@@ -31,20 +38,57 @@ class Lease(NamedTuple):
     item: int | None
 
 
+class DecisionsBusyError(WatchbridgeError):
+    """Another replica has been deciding on restarts for too long, or has stopped while it did; it is tried again."""
+
+
+@contextlib.asynccontextmanager
+async def deciding(store: Store) -> AsyncIterator[tuple[AsyncConnection, float]]:
+    """Give a transaction in which nobody else decides on restarts, and the time: see `locked`.
+
+    Raises DecisionsBusyError where another one does so for longer than a moment, and StoreError.
+    """
+    for left in range(TRIES, 0, -1):
+        try:
+            async with store.writing() as connection:
+                yield connection, await locked(connection, store)
+                return
+        except DecisionsBusyError:
+            if left == 1:
+                raise
+        await asyncio.sleep(AGAIN)
+
+
 async def locked(connection: AsyncConnection, store: Store) -> float:
     """Let nobody else decide on restarts, or end one, until the caller's transaction ends; return the time.
 
-    It is by the clock that leases and circuits run by. Call it before anything else in the transaction.
+    It is by the clock that leases and circuits run by. Call it before anything else in the transaction. Does not wait:
+    a replica that stops while it decides must not stop the others, who would wait with all they do. Raises
+    DecisionsBusyError: then the transaction is of no use any more.
     """
     if store.dialect != "sqlite":  # there, whoever writes is alone
-        mine = select(_LEASES.service).where(_LEASES.service == _DECISIONS).with_for_update()
-        if (await connection.execute(mine)).first() is None:
-            await connection.execute(
-                upsert(connection.dialect.name, service_leases, ("service",)), [{"service": _DECISIONS, "fence": 0}]
-            )
-            await connection.execute(mine)
+        mine = select(_LEASES.service).where(_LEASES.service == _DECISIONS).with_for_update(nowait=True)
+        try:
+            if (await connection.execute(mine)).first() is None:
+                insert = upsert(connection.dialect.name, service_leases, ("service",))
+                await connection.execute(insert, [{"service": _DECISIONS, "fence": 0}])
+                await connection.execute(mine)
+        except DBAPIError as error:
+            if _is_busy(error):
+                raise DecisionsBusyError from error
+            raise
     now: Any = (await connection.execute(select(backlog_clock.now(store)))).scalar_one()
     return float(now)
+
+
+def _is_busy(error: DBAPIError) -> bool:
+    """Return whether a row is locked by somebody else: what PostgreSQL, MariaDB and MySQL call that."""
+    said = error.orig
+    code = getattr(said, "sqlstate", None) or (said.args[0] if said is not None and said.args else None)
+    return code in _BUSY
+
+
+_BUSY: Final = ("55P03", 1205, 3572)
 
 
 async def known(connection: AsyncConnection) -> dict[str, Lease]:

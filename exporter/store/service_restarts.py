@@ -105,6 +105,13 @@ async def verified(connection: AsyncConnection, services: Collection[str]) -> di
     return found
 
 
+async def outdated(connection: AsyncConnection, services: Collection[str]) -> None:
+    """Forget, in the caller's transaction, what restarts of services have settled: they are down again."""
+    for piece in pieces(sorted(services)):
+        mine = _RESTARTS.service.in_(piece), _RESTARTS.last_item.is_not(None)
+        await connection.execute(update(service_restarts).where(*mine).values(last_item=None))
+
+
 async def moved(connection: AsyncConnection, now: float, seconds: float) -> None:
     """Let what began count for as long as before, where the clock by which it began was set by so many seconds.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from exporter.worker.lease_books import ACTIONS_OF_NOBODY, LeaseBooks, fields
 from exporter.worker.restart_books import RestartBooks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -88,9 +89,9 @@ class Books:
                 plans[item.id] = decision.plan
             return decision
 
-        async with self.store.writing() as connection:
+        async with self._transaction(of_restarts=queue.name == RESTARTS) as (connection, at):
             if queue.name == RESTARTS:
-                decisions = await self.restarts.begin(connection, now)
+                decisions = await self.restarts.begin(connection, (now, at))
             found = await backlog_claims.claimed(connection, self.store, self.holder, wish, decide)
             if decisions is not None:
                 await self.restarts.begun(connection, found.begun, decisions)
@@ -158,13 +159,25 @@ class Books:
         silences = self.around.silences
         return None if silences is None or item.origin != "rule" else silences.reason(item.item.labels)
 
+    @contextlib.asynccontextmanager
+    async def _transaction(self, *, of_restarts: bool) -> AsyncIterator[tuple[AsyncConnection, float]]:
+        """Give a transaction and the time; one of restarts has the decisions locked, and their clock."""
+        if of_restarts:
+            async with service_leases.deciding(self.store) as (connection, at):
+                yield connection, at
+        else:
+            async with self.store.writing() as connection:
+                yield connection, self.clock.time()
+
     async def record(self, ends: Sequence[Recorded]) -> set[int]:
-        """Write how runs ended; return which items were still ours. What somebody else took over stays as it is."""
+        """Write how runs ended; return which items were still ours. What somebody else took over stays as it is.
+
+        Give those of restarts apart: they wait for who decides on restarts, and DecisionsBusyError leaves them.
+        """
         now = self.clock.time()
         happened: list[Happened] = []
-        async with self.store.writing() as connection:
-            of_restarts = any(one.finish.item.queue == RESTARTS for one in ends)
-            at = await service_leases.locked(connection, self.store) if of_restarts else now
+        of_restarts = any(one.finish.item.queue == RESTARTS for one in ends)
+        async with self._transaction(of_restarts=of_restarts) as (connection, at):
             ours = await backlog_claims.finished(connection, self.holder.owner, [one.finish for one in ends])
             kept = [one for one in ends if one.finish.item.id in ours]
             if of_restarts:

@@ -144,7 +144,7 @@ async def restart_each(  # noqa: PLR0913 -- what to work with, what to restart, 
 
     chosen = _only(configuration, services)
     async with _working(store, clock, chosen, tools, actor, heard) as (worker, maintenance):
-        while batch.waiting or batch.open:
+        while batch.waiting or batch.open or worker.leases.acting():
             fresh = batch.ready(chosen.restarts.concurrency)
             for name in fresh:
                 batch.open[name] = await enqueued(name)
@@ -196,7 +196,7 @@ class _Batch:
 def _is_settled(item: BacklogItem, now: float) -> bool:
     """Return whether nothing more becomes of an item here."""
     if item.state == "held":
-        return item.hold != "mode"
+        return item.hold not in ("mode", "busy")
     if item.state == "failed":
         return item.origin in CAUSED
     if item.state == "running":  # by somebody who lets its lease end: a server takes it over

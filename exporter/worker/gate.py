@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 MODE_AGAIN: Final = 300.0
 """Seconds after which an item that is held because of the mode is looked at again: a changed mode makes it due."""
-WINDOW_AGAIN: Final = 15.0
+WINDOW_AGAIN: Final = 5.0
 """Seconds after which an item that is held by planned maintenance, or by a silence, is looked at again."""
 
 OVER: Final = frozenset({"resolved", "silent"})

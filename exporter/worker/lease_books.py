@@ -77,18 +77,17 @@ class LeaseBooks:
 
     async def release(self, items: Collection[BacklogItem]) -> None:
         """Give items back of which nothing has begun."""
-        async with self.store.writing() as connection:
-            of_restarts = any(one.queue == RESTARTS for one in items)
-            if of_restarts:
-                await service_leases.locked(connection, self.store)
-            freed = await backlog_claims.released(connection, self.holder.owner, items)
-            if of_restarts:
+        if any(one.queue == RESTARTS for one in items):
+            async with service_leases.deciding(self.store) as (connection, _):
+                freed = await backlog_claims.released(connection, self.holder.owner, items)
                 await self.restarts.undone(connection, freed)
+        else:
+            async with self.store.writing() as connection:
+                await backlog_claims.released(connection, self.holder.owner, items)
 
     async def release_strays(self, running: Collection[int]) -> None:
         """Give back what we claimed without being told so: nothing of it has begun."""
-        async with self.store.writing() as connection:
-            await service_leases.locked(connection, self.store)
+        async with service_leases.deciding(self.store) as (connection, _):
             freed = await backlog_claims.strays(connection, self.holder.owner, running)
             if freed:
                 await self.restarts.undone(connection, freed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from exporter import circuit
@@ -69,10 +69,9 @@ class RestartBooks:
     terms: Restartable
     around: Surroundings
 
-    async def begin(self, connection: AsyncConnection, now: float) -> Decisions:
-        """Lock the decisions and return what is known; `now` is by our clock, in seconds since 1970."""
-        at = await service_leases.locked(connection, self.store)
-        times, around = (now, at), self.around
+    async def begin(self, connection: AsyncConnection, times: tuple[float, float]) -> Decisions:
+        """Return what is known; `times` are now by our clock and by that of the leases, whose decisions are locked."""
+        around = self.around
         situation = await restart_reading.situation(connection, self.terms, times, around.up, around.down)
         return Decisions(situation, await service_leases.known(connection))
 
@@ -119,7 +118,10 @@ class RestartBooks:
         await circuits.put(connection, {key: situation.circuits[key] for key in situation.changed})
 
     async def ended(self, connection: AsyncConnection, ends: Sequence[Ended], now: float) -> list[Happened]:
-        """Write how attempts ended, after `service_leases.locked`, whose time is `now`; return what came of it."""
+        """Write how attempts ended, and return what came of it.
+
+        In a transaction of `service_leases.deciding`, whose time is `now`.
+        """
         known = await circuits.known(connection)
         changed: dict[Key, Circuit] = {}
         happened: list[Happened] = []
@@ -142,7 +144,7 @@ class RestartBooks:
         await service_restarts.ended(connection, told, now)
 
     async def undone(self, connection: AsyncConnection, items: Collection[int]) -> None:
-        """Forget, after `service_leases.locked`, attempts that were claimed and have not begun."""
+        """Forget, in a transaction of `service_leases.deciding`, attempts that were claimed and have not begun."""
         known = await circuits.known(connection)
         freed = {
             key: circuit.dropped(one, one.trial)
@@ -174,6 +176,8 @@ def _stepped(one: Ended, terms: Restartable, known: Mapping[Key, Circuit], now: 
 def _after(before: Circuit, one: Ended, now: float, limits: Limits) -> Circuit:
     if one.attempt.verified is None:
         return circuit.dropped(before, one.item.id)
+    if not one.attempt.verified and before.trial not in (None, one.item.id) and before.state(now) == "half_open":
+        return replace(before, failures=before.failures + 1)  # it began before: the one trial goes on
     return circuit.step(before, one.attempt.verified, now, limits)
 
 

@@ -19,6 +19,8 @@ LONGEST_LOOK: Final = 300.0
 IN_THE_WAY: Final = 5.0
 """Seconds after which it is tried again, at least, where we were in the way of ourselves."""
 LONGEST_IN_THE_WAY: Final = 60.0
+LONGEST_PERSON: Final = 30.0
+"""Seconds for which what a person wants is tried anew where we were in the way of ourselves."""
 SHARE: Final = 0.25
 """The share of an item's age that the next look waits: the longer it goes on like that, the less is news."""
 
@@ -42,6 +44,8 @@ def ended(attempt: Attempt, item: BacklogItem, timing: RestartTiming, now: float
 
 def _unjudged(attempt: Attempt, item: BacklogItem, timing: RestartTiming, now: float) -> Ending:
     share = max(0.0, now - item.created_at) * SHARE
+    if attempt.word != "healthy" and item.origin not in CAUSED and now - item.created_at > LONGEST_PERSON:
+        return Ending("dead", attempt.word, attempt.detail, now)
     if attempt.word != "healthy":
         wait = min(max(IN_THE_WAY, share), LONGEST_IN_THE_WAY)
         return Ending("failed", attempt.word, attempt.detail, now + wait)

@@ -36,6 +36,9 @@ REASONS: Final = (
 
 AGAIN: Final = 5.0
 """Seconds after which it is looked at again whether a parent is well, the fleet is, or an alarm can be read."""
+FLEET_AGAIN: Final = 0.05
+"""Seconds for each failing service after which it is looked at again whether so much fails still."""
+LONGEST_FLEET_AGAIN: Final = 60.0
 BUSY_AGAIN: Final = 15.0
 """The same where another run is under way: its end makes what waits for it due at once."""
 
@@ -161,7 +164,9 @@ def _budget(asked: Asked, strategy: Strategy, terms: Restartable, situation: Sit
 
 def _fleet(asked: Asked, _strategy: Strategy, terms: Restartable, situation: Situation) -> Held | None:
     why = None if asked.by_person else situation.fleet(terms)
-    return None if why is None else Held("fleet", why, asked.facts.now + AGAIN)
+    # Of thousands each look is a look at all of them.
+    again = min(max(AGAIN, len(situation.failing) * FLEET_AGAIN), LONGEST_FLEET_AGAIN)
+    return None if why is None else Held("fleet", why, asked.facts.now + again)
 
 
 def _busy(asked: Asked, strategy: Strategy, _terms: Restartable, situation: Situation) -> Held | None:

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from exporter.bridge.options import NOTIFICATIONS, RESTARTS
 from exporter.errors import WatchbridgeError
 from exporter.restarting.surroundings import Surroundings
-from exporter.store import backlog_due, restart_facts
+from exporter.store import backlog_due
 from exporter.store.backlog_claims import LOOKED_AT, Holder, Wish
+from exporter.store.service_leases import DecisionsBusyError
 from exporter.trouble import Trouble
 from exporter.worker.books import Books
+from exporter.worker.claims import Claims
 from exporter.worker.clock_set import ClockSet
 from exporter.worker.horizon import POLL, SHORTEST, Horizon
 from exporter.worker.lease_books import fields
 from exporter.worker.leases import LEASE, Leases
 from exporter.worker.runs import Pace, Run, Tools, performed
 from exporter.worker.terms import Terms
+from exporter.worker.vigil import Vigil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from exporter.config import Configuration
     from exporter.model import ActionParts, Clock, ProbeParts
@@ -67,10 +72,11 @@ class Worker:
         self._horizon = Horizon(store, clock)
         self._clock_set = ClockSet(store, clock)
         self._is_new = True
-        self._is_doubtful = False
+        self._claims = Claims(store, clock, self.around, by_hand=bool(by_hand))
         self._has_new_modes = False
         self._ending = False
         self._hurried = False
+        self._vigil = Vigil(store, clock, self.wake)
         self._trouble = Trouble(log, "the backlog cannot be worked off", "the backlog can be worked off again")
         self._serving: asyncio.Task[None] | None = None
 
@@ -80,6 +86,7 @@ class Worker:
         """Take a configuration: what begins from now on begins under it, what runs ends under its own."""
         terms = Terms.of(configuration, maintenance)
         self.around.adopt(terms.restartable, probing)
+        self._vigil.adopt(terms.restartable, probing)
         # At the start nobody knows under which mode items were held; for a person's command the mode holds nothing.
         if not self._by_hand and (self._books is None or self._books.terms.modes != terms.modes):
             self._has_new_modes = True
@@ -153,8 +160,10 @@ class Worker:
         now = self._clock.monotonic()
         if self._horizon.calls(now):
             await self._look(now)
+        if not self._by_hand:
+            self._vigil.begin()
         due = self._horizon.due
-        for name in list(due):
+        for name in sorted(due, key=lambda one: one == RESTARTS):  # what others decide on bars no other queue
             if not self._ending and await self.fill(name, Wish(name, 0, due[name])):
                 due.pop(name, None)
 
@@ -165,9 +174,10 @@ class Worker:
             # An SQLite file that we hold has no other server: what an earlier one left is ours at once.
             await self._take_over(None, at_once=self._store.dialect == "sqlite")
             self._is_new = False
-        if self._is_doubtful:
-            await self._told.leases.release_strays(tuple(self.leases.runs))
-            self._is_doubtful = False
+        if self._claims.is_doubtful:
+            with contextlib.suppress(DecisionsBusyError):
+                await self._told.leases.release_strays(tuple(self.leases.runs))
+                self._claims.is_doubtful = False
         if self._has_new_modes:
             await backlog_due.reconsidered(self._store, tuple(self._terms.queues), self._clock.time())
             self._has_new_modes = False
@@ -195,23 +205,9 @@ class Worker:
         free = min(free, wish.limit) if wish.limit else free
         if free == 0 or (name != NOTIFICATIONS and not self._terms.maintenance.known):
             return False
-        services = await self._due_services(wish) if name == RESTARTS else frozenset()
-        if name == RESTARTS and not services:
-            return True
-        if not await self._looked_around(name, services):
-            return False
-        self._is_doubtful = True  # until we are told of the commit: it may be done all the same
-        found = await self._told.claim(
-            Wish(
-                wish.queue,
-                free,
-                wish.states,
-                due_by=wish.due_by,
-                by_hand=bool(self._by_hand),
-                only_for=services if name == RESTARTS else None,
-            )
-        )
-        self._is_doubtful = False
+        found = await self._claims.made(self._told, replace(wish, limit=free))
+        if isinstance(found, bool):
+            return found
         pace.begin(queue, len(found.begun), began)
         for item in found.begun:
             deed = queue.deed(item)
@@ -226,21 +222,6 @@ class Worker:
         if len(found.begun) < free:
             self._changed.set()  # what is held barred the rest: on with the next of it
         return False
-
-    async def _due_services(self, wish: Wish) -> frozenset[str]:
-        """Return the services of which a restart is due that is ours to do."""
-        by = self._clock.time() if wish.due_by is None else wish.due_by
-        found = await restart_facts.due(self._store, RESTARTS, by, by_hand=bool(self._by_hand))
-        return found & self._terms.restartable.ours
-
-    async def _looked_around(self, name: str, services: frozenset[str]) -> bool:
-        """Return whether what is outside of the store was looked at just now; else that begins, and wakes us."""
-        if name == NOTIFICATIONS or (name != RESTARTS and self.around.silences is None):
-            return True
-        if self._by_hand:
-            await self.around.look(services)
-            return True
-        return self.around.ready(services)
 
     def _begin(self, run: Run) -> None:
         run.task = asyncio.create_task(self._perform(run))
@@ -268,6 +249,12 @@ class Worker:
     async def record(self) -> None:
         """Write how runs ended; StoreError leaves them to the next time."""
         batch = [run.ended for run in self.leases.runs.values() if run.ended is not None]
+        restarts = [one for one in batch if one.finish.item.queue == RESTARTS]
+        await self._record([one for one in batch if one.finish.item.queue != RESTARTS])
+        with contextlib.suppress(DecisionsBusyError):
+            await self._record(restarts)
+
+    async def _record(self, batch: Sequence[Recorded]) -> None:
         if not batch:
             return
         ours = await self._told.record(batch)
@@ -316,6 +303,7 @@ class Worker:
                 await self.tick()
         await self.leases.close()
         await self.around.close()
+        await self._vigil.close()
 
     def hurry(self) -> None:
         """Give what runs no more grace, now or at the end: it is stopped and judged."""

@@ -268,7 +268,7 @@ async def test_the_worker_knows_the_same(store: Store) -> None:
     now = time.time()
     books = RestartBooks(store, Holder("o", "r1", 30.0), terms, around)
     async with store.writing() as connection:
-        theirs = (await books.begin(connection, now)).situation
+        theirs = (await books.begin(connection, (now, now))).situation
     ours = await restart_outlook.read(store, configured(**BUDGET, **FLEET), terms, ("db", "shop"), now)
     assert abs(ours.now - theirs.now) < 60
     ours.now = theirs.now
