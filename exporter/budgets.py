@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from exporter import order
+from exporter.circuit import said_at
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -66,8 +67,9 @@ def _spent(budget: Budget, begun: Collection[Begun], service: str, group: str | 
     # The one whose age makes room: of more than the budget the oldest ones count no longer.
     again = times[len(times) - budget.restarts] + budget.per
     of = {"all": "all services", "group": f"the group {name}", "service": name}[budget.scope]
-    said = f"{len(times)} restarts of {of} began within {budget.per:g} s, and {budget.restarts} are its budget"
-    return Spent(f"{said}: more in {max(1, round(again - now))} s", again)
+    count = "1 restart" if len(times) == 1 else f"{len(times)} restarts"
+    said = f"{count} of {of} began within {budget.per:g} s, of a budget of {budget.restarts}"
+    return Spent(f"{said}: more from {said_at(again)}", again)
 
 
 @dataclass(frozen=True, slots=True)

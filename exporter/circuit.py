@@ -7,6 +7,7 @@ exactly one trial is let through, whose end closes it or opens it anew.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
 Noun = Literal["service", "group"]
@@ -71,11 +72,8 @@ def barred(circuit: Circuit, name: str, now: float) -> Barred | None:
     """Return why a circuit lets no restart through now, or None: it is closed, or half-open without a trial."""
     state = circuit.state(now)
     if state == "open" and circuit.retry_at is not None:
-        wait = max(1, round(circuit.retry_at - now))
-        return Barred(
-            f"the circuit of {name} is open after {_failures(circuit.failures)}: one trial in {wait} s",
-            circuit.retry_at,
-        )
+        said = f"the circuit of {name} is open after {_failures(circuit.failures)}"
+        return Barred(f"{said}: one trial from {said_at(circuit.retry_at)}", circuit.retry_at)
     if state == "half_open" and circuit.trial is not None:
         return Barred(
             f"the circuit of {name} is half-open, and its one trial is under way (item {circuit.trial})",
@@ -117,6 +115,11 @@ def moved(circuit: Circuit, seconds: float) -> Circuit:
         return circuit
     opened_at = None if circuit.opened_at is None else circuit.opened_at + seconds
     return replace(circuit, opened_at=opened_at, retry_at=circuit.retry_at + seconds)
+
+
+def said_at(at: float) -> str:
+    """Return a time of the near future for people: by the hour alone, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
 
 
 def _failures(count: int) -> str:

@@ -53,11 +53,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Rulebook:
-    """All rules, what they may name, and how far they may go."""
+    """All rules, what they may name, and how far they may go; `restartable` are the services that have a restart."""
 
     rules: tuple[Rule, ...] = ()
     services: frozenset[str] = field(default=frozenset())
     mode: Mode = "observe"
+    restartable: frozenset[str] | None = None
 
     def asked(self, labels: Mapping[str, str]) -> tuple[Rule, ...]:
         """Return the rules that may match an alert, in their order: most rules name one alert alone."""
@@ -130,6 +131,8 @@ def _decided(rule: Rule, index: int, step: Step, labels: Mapping[str, str], book
     for word, sentence in _objections(service, key, book):
         return Decision(rule.id, number, step.action, "refuse", f"refused: {sentence}", step.queue, word=word)
     verdict, sentence = _verdict(step, mode)
+    if step.action == "restart" and book.restartable is not None and service not in book.restartable:
+        sentence = _UNRESTARTABLE.get(verdict, sentence)
     return Decision(
         rule.id,
         number,
@@ -144,6 +147,10 @@ def _decided(rule: Rule, index: int, step: Step, labels: Mapping[str, str], book
     )
 
 
+_UNRESTARTABLE: Final = {
+    "enqueue": "waits in restarts for a person: its service has no `restart`",
+    "hold": "waits until a person releases it, and then for one to do it: its service has no `restart`",
+}
 _KEPT: Final = frozenset({"hold", "observe"})
 
 

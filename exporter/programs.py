@@ -31,6 +31,18 @@ def _is_relative(program: str) -> bool:
     return not path.is_absolute() and (len(path.parts) > 1 or program.startswith("."))
 
 
+def untrusted(program: str) -> str | None:
+    """Return why a program must not be run, as a sentence; None where it may be, and where there is none here."""
+    if _is_relative(program):
+        return f"{program[:QUOTED]!r} is a relative path: write the whole path, beginning with /"
+    return None if found(program) is None else problem(program)
+
+
+def absent(program: str) -> str | None:
+    """Return that there is no such program on this host, as a sentence; None where there is one, or must not be."""
+    return None if _is_relative(program) or found(program) is not None else problem(program)
+
+
 def problem(program: str) -> str | None:
     """Return why a program cannot or must not be run, as a sentence; None where it may be."""
     shown = program[:QUOTED]

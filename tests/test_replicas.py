@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.replicas import DEAD_AFTER, Liveness, owner
+from exporter.replicas import DEAD_AFTER, Liveness, candidates, owner
 
 SERVICES = [f"acme/service-{number}" for number in range(10_000)]
 names = st.sets(st.text(min_size=1, max_size=80), min_size=1, max_size=8)
@@ -44,6 +44,34 @@ def test_the_owner_is_one_of_them_in_whatever_order(service: str, replicas: set[
 
 def test_without_replicas_nobody_owns() -> None:
     assert owner("acme/web", []) is None
+
+
+NODES = {"a": "web1", "b": "web2", "c": "web1", "old": None}
+
+
+@pytest.mark.parametrize(
+    ("node", "expected"),
+    [
+        pytest.param("web1", {"a", "c"}, id="its own replicas"),
+        pytest.param("web2", {"b"}, id="its one replica"),
+        pytest.param("web3", set(NODES), id="where none lives on it any may"),
+        pytest.param("WEB1", set(NODES), id="names are alike to the letter"),
+        pytest.param(None, set(NODES), id="what belongs to no node is anybody's"),
+    ],
+)
+def test_what_belongs_to_a_node_is_for_its_own_replicas(node: str | None, expected: set[str]) -> None:
+    assert set(candidates(NODES, node)) == expected
+
+
+def test_only_its_own_share_moves_when_a_replica_of_the_node_is_lost() -> None:
+    """The others of the node take it; when the last one is gone, all the rest do."""
+    before = {service: owner(service, candidates(NODES, "web1")) for service in SERVICES[:500]}
+    assert set(before.values()) == {"a", "c"}
+    for lost, rest in (({"c"}, {"a"}), ({"a", "c"}, {"b", "old"})):
+        left = {name: node for name, node in NODES.items() if name not in lost}
+        after = {service: owner(service, candidates(left, "web1")) for service in before}
+        assert {before[service] for service in before if before[service] != after[service]} == lost
+        assert {after[service] for service in before if before[service] in lost} == rest
 
 
 def test_a_replica_lives_while_its_heartbeat_changes() -> None:

@@ -20,6 +20,7 @@ def rulebook(configuration: Configuration) -> Rulebook:
         rules=tuple(_rule(one, configuration) for one in configuration.rules),
         services=frozenset(configuration.services),
         mode=mode,
+        restartable=frozenset(name for name, one in configuration.services.items() if one.restart is not None),
     )
 
 

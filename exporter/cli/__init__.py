@@ -28,7 +28,7 @@ COMMANDS: Final = {
     "replay": "Tell what a webhook payload would lead to.",
     "alarms": "Show processes in alarm in a monitor's tables.",
     "packages": "Report packages by status from a database.",
-    "import": "Turn a file of blackbox_exporter into our YAML.",
+    "import": "Turn config.ini or a file of blackbox_exporter into our YAML.",
     "store": "Upgrade, back up and restore the store.",
     "rules": "Export the Prometheus rules that ship with it.",
     "dashboards": "Export the Grafana dashboards that ship with it.",

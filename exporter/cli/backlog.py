@@ -89,11 +89,12 @@ def list_(  # noqa: PLR0913 -- the options of a command
 
     Exit status: 0 fine, 2 usage or configuration, 3 the store cannot be reached.
     """
-    from exporter.cli import backlog_tables
+    from exporter.cli import backlog_tables, service_tables
 
     wanted = None if everything else states or backlog_tables.UNFINISHED
     found = data.awaited("Reading the store", _listed(data.configured(config), queue, wanted, key, limit + 1))
-    data.show(output, found[:limit], backlog_tables.LISTED, "No item.", more=("finished_at", "origin", "explanation"))
+    as_table = service_tables.of(backlog_tables.IN_TABLE, "No item.")
+    data.show(output, found[:limit], backlog_tables.LISTED, more=backlog_tables.MORE, as_table=as_table)
     if len(found) > limit:
         data.tell(f"These are the oldest {limit}: a higher --limit shows more.")
 

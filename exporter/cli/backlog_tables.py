@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter.bridge.options import NOTIFICATIONS
+from exporter.bridge.options import NOTIFICATIONS, RESTARTS
 from exporter.cli import backlog_queues, tables
 from exporter.model import ITEM_STATES
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from exporter.store.backlog import BacklogItem
 
 LISTED: Final = ("id", "queue", "key", "state", "hold", "attempts", "created_at", "due_at", "reason")
+MORE: Final = ("finished_at", "origin", "explanation")
+IN_TABLE: Final = (*LISTED, "explanation")
 STATUS: Final = ("queue", "action", "mode", *ITEM_STATES, "oldest_pending", "next_attempt")
 UNFINISHED: Final = ("pending", "held", "failed", "running", "dead")
 """What is still to be done, by somebody."""
@@ -107,6 +109,8 @@ def action(configuration: Configuration, queue: str) -> str | None:
     """Return in a word what is done with the items of a queue; None: they wait for a person."""
     if queue == NOTIFICATIONS:
         return "notify"
+    if queue == RESTARTS:
+        return "restart"
     found = backlog_queues.action(configuration, queue)
     return None if found is None else str(found.kind)
 

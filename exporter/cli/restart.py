@@ -70,7 +70,7 @@ def command(  # noqa: PLR0913 -- the options of a command
 ) -> None:
     """Restart services, each after those of them that it needs, and verify each.
 
-    The running server does it, whether or not a service is up; its circuit, planned maintenance, a budget, a service
+    The running server does it, whatever the mode is and whether or not a service is up; its circuit, planned maintenance, a budget, a service
     that it needs and another run hold it as they hold any restart. --here does it in this process, under the same
     leases, also beside a running server.
 
@@ -160,7 +160,7 @@ async def _enqueued(configuration: Configuration, names: Sequence[str], why: str
 
 
 async def enqueued(store: Store, service: str, why: str, *, reserved: float | None = None) -> Wanted:
-    """Enqueue the restart of a service; one that is there is released where a person has to, and else left as it is."""
+    """Enqueue the restart of a service; one that a person asked for already, and that is not over, is left as it is."""
     from exporter.bridge.options import RESTARTS
     from exporter.store import backlog
 
@@ -171,9 +171,6 @@ async def enqueued(store: Store, service: str, why: str, *, reserved: float | No
     if is_new:
         return Wanted(service, number, "enqueued", "enqueued")
     item = await backlog.one(store, number)
-    if item is not None and item.state == "held" and item.hold == "mode":
-        await backlog.approve(store, [number], actor=actor, now=now)
-        return Wanted(service, number, "released", f"was there already, and is released: {item.reason}")
     return Wanted(service, number, "there", f"is there already: {_standing(item)}")
 
 
@@ -233,7 +230,7 @@ def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _told(row: Mapping[str, Any]) -> str:
     outcome, what = row["outcome"], row["what"]
-    return what if outcome in {"enqueued", "released", "there"} or what == outcome else f"{outcome}: {what}"
+    return what if outcome in {"enqueued", "there"} or what == outcome else f"{outcome}: {what}"
 
 
 def _line(service: str, item: int, what: str) -> str:

@@ -16,7 +16,7 @@ from exporter.process_alarms.noting import Noting, Told, logged
 from exporter.process_alarms.options import services_by_process
 from exporter.process_alarms.source import BEAT, AlarmSource
 from exporter.restarting.strategy import strategy_of
-from exporter.store import process_alarms, service_leases
+from exporter.store import process_alarms, service_leases, service_restarts
 from exporter.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -149,10 +149,38 @@ class Alarms:
 
     async def _note_one(self, source: AlarmSource) -> None:
         known = await process_alarms.standing(self._store, source.name)
-        found = deciding.changes(source.name, source.processes, known, self._terms, self._is_due_again)
+        helped = await self._helped(known)
+        late = {alarm.service for alarm in known if alarm.id in helped and self._is_due_again(alarm)}
+
+        def is_due(alarm: Alarm) -> bool:
+            return alarm.id not in helped and self._is_due_again(alarm)
+
+        found = deciding.changes(source.name, source.processes, known, self._terms, is_due)
         await self._write(source.name, source.options.mode, found)
+        if source.options.mode != "observe":
+            await self._clear_late(source, late)
         for alarm in found.ended.values():
             self._over.pop(alarm.id, None)
+
+    async def _helped(self, known: Sequence[Alarm]) -> set[int]:
+        """Return the alarms whose restart helped, which could not be cleared then: nothing is restarted for them."""
+        done = [alarm for alarm in known if alarm.item_state == "done" and alarm.service is not None]
+        if not done:
+            return set()
+        async with self._store.reading() as connection:
+            newest = await service_restarts.verified(connection, {alarm.service or "" for alarm in done})
+        return {alarm.id for alarm in done if (alarm.item_id or 0) <= newest.get(alarm.service or "", 0)}
+
+    async def _clear_late(self, source: AlarmSource, services: set[str | None]) -> None:
+        """Try anew to clear what could not be cleared after a restart that helped; the source's turn is ours."""
+        for service in sorted(one for one in services if one is not None):
+            self._over = {number: (item, self._clock.monotonic()) for number, (item, _) in self._over.items()}
+            try:
+                failures = await self._clear_in(source, service)
+            except WatchbridgeError as error:
+                failures = [str(error)]
+            for sentence in failures:
+                log.warning("%s is well after its restart, and stays in alarm: %s", service, sentence)
 
     async def _write(self, source: str, mode: Mode | None, found: Changes) -> None:
         noting = Noting(source, self._terms, mode or "auto", self._scope)

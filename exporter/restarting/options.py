@@ -78,11 +78,17 @@ class RestartTiming:
     def problems(self, configuration: Any) -> Iterator[Told]:
         """Yield what is wrong with the program that runs before."""
         del configuration
-        if self.before and (sentence := programs.problem(self.before[0])):
+        if self.before and (sentence := programs.untrusted(self.before[0])):
             yield ("before", 0), sentence
         for index, text in enumerate(self.before):
             if "\0" in text:
                 yield ("before", index), "holds a NUL character, which no program can be given"
+
+    def warnings(self, configuration: Any) -> Iterator[Told]:
+        """Yield a program that is not here."""
+        del configuration
+        if self.before and (sentence := programs.absent(self.before[0])):
+            yield ("before", 0), f"{sentence}; until then nothing is restarted on this host"
 
 
 PRESETS: Final = {"process": (3, 300.0), "message": (5, 300.0)}

@@ -72,6 +72,9 @@ class Surroundings:
         self._seen: dict[str, tuple[float, Reading | None]] = {}
         """By parent: when it was looked at, and how it was; None: that could not be seen."""
         self._looking: dict[str, asyncio.Task[None]] = {}
+        self._old: set[asyncio.Task[None]] = set()
+        self._turn = 0
+        """Grows when what was seen is forgotten: a look that began before says nothing either."""
 
     def adopt(self, terms: Restartable, parts: ProbeParts) -> None:
         """Take a configuration."""
@@ -81,6 +84,9 @@ class Surroundings:
     def forget(self) -> None:
         """Look anew before the next decision: something was restarted, or is configured otherwise."""
         self._seen.clear()
+        self._old |= {one for one in self._looking.values() if not one.done()}
+        self._looking.clear()
+        self._turn += 1
 
     @property
     def down(self) -> dict[str, str]:
@@ -129,10 +135,12 @@ class Surroundings:
 
     def _begin(self, names: Collection[str]) -> None:
         self._looking = {name: task for name, task in self._looking.items() if not task.done()}
-        for name in sorted(set(names) - self._looking.keys())[: AT_ONCE - len(self._looking)]:
+        self._old = {one for one in self._old if not one.done()}
+        for name in sorted(set(names) - self._looking.keys())[: max(0, AT_ONCE - len(self._looking) - len(self._old))]:
             self._looking[name] = asyncio.create_task(self._look(name))
 
     async def _look(self, name: str) -> None:
+        turn = self._turn
         reading: Reading | None = None
         try:
             async with asyncio.timeout(LONGEST):
@@ -141,7 +149,8 @@ class Surroundings:
             pass
         except Exception:
             log.exception("it could not be looked around before a restart")
-        self._seen[name] = self._clock.monotonic(), reading
+        if turn == self._turn:
+            self._seen[name] = self._clock.monotonic(), reading
         self._woken()
 
     async def _ask(self) -> None:
@@ -164,7 +173,8 @@ class Surroundings:
 
     async def close(self) -> None:
         """Look no longer."""
-        for task in self._looking.values():
+        tasks = {*self._looking.values(), *self._old}
+        for task in tasks:
             task.cancel()
-        if self._looking:
-            await asyncio.wait(self._looking.values(), timeout=1.0)
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)

@@ -54,6 +54,7 @@ class Options(process.Options):
 
     def warnings(self, configuration: Any) -> Iterator[Told]:
         """Yield what the unit alone needs, and options of a process where none is ever started."""
+        yield from process.Options.warnings(self, configuration)
         if self.unit is not None and not self.argv:
             yield from systemd.Options(unit=self.unit).warnings(configuration)
             if self.match is not None or self.pid_file is not None:

@@ -64,6 +64,8 @@ class Options:
     def problems(self, configuration: Any) -> Iterator[Told]:
         """Yield a path that no socket can have."""
         del configuration
+        if "://" in str(self.socket) or ":/" in str(self.socket):
+            yield ("socket",), "is no path: this kind speaks to a unix socket alone, such as /var/run/docker.sock"
         if len(os.fsencode(self.socket)) > LONGEST_SOCKET:
             yield ("socket",), f"the path is longer than {LONGEST_SOCKET} bytes: no unix socket can have it"
 

@@ -12,12 +12,14 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from exporter.errors import StoreError
+from exporter.policy import RESTARTS
 from exporter.store import audit, backlog_arrays
 from exporter.store.audit import Entry
 from exporter.store.backlog_by_hand import approve, clear, mark_processed, retry
 from exporter.store.backlog_rows import COLUMNS, UNFINISHED, BacklogItem, NewItem, decoded, encoded
 from exporter.store.bridge_tables import backlog_items, incidents
-from exporter.store.bulk import IDS, ROWS, delete_oldest, pieces, written
+from exporter.store.bulk import IDS, ROWS, delete_oldest, pieces, storable, written
+from exporter.store.columns import NAME_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -99,7 +101,8 @@ async def add(  # noqa: PLR0913 -- what an item is made of; all but the first fo
         state = new.state
     row = encoded(new, now) | {"approved_by": actor}
     if state in UNFINISHED:
-        row["active_key"] = row["key"]
+        # What a person wants restarted is an item of its own beside what alerts and alarms led to.
+        row["active_key"] = storable(f"person/{key}", NAME_LENGTH) if queue == RESTARTS else row["key"]
     same = UNFINISHED if state in UNFINISHED else (state,)
     for _ in range(_TRIES - 1):
         try:
@@ -113,6 +116,8 @@ async def add(  # noqa: PLR0913 -- what an item is made of; all but the first fo
 
 async def _added(store: Store, row: dict[str, Any], same: Collection[str], actor: str) -> tuple[int, bool]:
     there = select(_ITEMS.id).where(_ITEMS.queue == row["queue"], _ITEMS.key == row["key"], _ITEMS.state.in_(same))
+    if row["queue"] == RESTARTS:
+        there = there.where(_ITEMS.active_key == row["active_key"])
     async with store.writing() as connection:
         found = (await connection.execute(there.order_by(_ITEMS.id).limit(1))).scalar()
         if found is not None:

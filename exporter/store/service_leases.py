@@ -49,13 +49,16 @@ async def deciding(store: Store) -> AsyncIterator[tuple[AsyncConnection, float]]
     Raises DecisionsBusyError where another one does so for longer than a moment, and StoreError.
     """
     for left in range(TRIES, 0, -1):
-        try:
-            async with store.writing() as connection:
-                yield connection, await locked(connection, store)
+        async with contextlib.AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(store.writing())
+            try:
+                now = await locked(connection, store)
+            except DecisionsBusyError:
+                if left == 1:
+                    raise
+            else:
+                yield connection, now
                 return
-        except DecisionsBusyError:
-            if left == 1:
-                raise
         await asyncio.sleep(AGAIN)
 
 
@@ -84,8 +87,8 @@ async def locked(connection: AsyncConnection, store: Store) -> float:
 def _is_busy(error: DBAPIError) -> bool:
     """Return whether a row is locked by somebody else: what PostgreSQL, MariaDB and MySQL call that."""
     said = error.orig
-    code = getattr(said, "sqlstate", None) or (said.args[0] if said is not None and said.args else None)
-    return code in _BUSY
+    codes = {getattr(said, "sqlstate", None), *(said.args[:1] if said is not None else ())}
+    return not codes.isdisjoint(_BUSY)
 
 
 _BUSY: Final = ("55P03", 1205, 3572)

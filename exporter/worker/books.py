@@ -103,7 +103,8 @@ class Books:
             log.info("%s: %s", how, plans[item.id], extra={"fields": fields(item)})
         for one in news:
             how = "held back" if one.why.hold is not None else "needs no run"
-            log.info("%s: %s", how, one.why.sentence, extra={"fields": fields(one.before) | {"hold": one.why.hold}})
+            hold = {} if one.why.hold is None else {"hold": one.why.hold}
+            log.info("%s: %s", how, one.why.sentence, extra={"fields": fields(one.before) | hold})
         return found
 
     async def _kept_back(self, connection: AsyncConnection, held: Sequence[Held], now: float) -> list[Held]:

@@ -41,7 +41,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 def strategy(machine: Machine, then: str | None = None, **more: Any) -> Strategy:
     """Return how the service `web` is restarted; further words stand below `services.web`."""
-    text = written({"web": machine.service("web", then, **more)})
+    timing = {"verify_timeout": "20s"} | more.pop("timing", {})
+    text = written({"web": machine.service("web", then, timing=timing, **more)})
     return restartable(config.parse(text, name="c.yml", environ={}), "here").strategies["web"]
 
 
@@ -176,7 +177,8 @@ async def test_it_may_take_a_while_until_it_is_well(machine: Machine) -> None:
 async def test_what_never_is_well_is_not_verified(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
     """The last look says how it is; nobody is told of success."""
     with caplog.at_level(logging.INFO):
-        found = await attempted(strategy(machine, HELPS_NOT), ITEM, ground(), 0.0)
+        one = strategy(machine, HELPS_NOT, timing={"verify_timeout": "100ms"})
+        found = await attempted(one, ITEM, ground(), 0.0)
     assert (found.word, found.acted, found.verified, machine.marks("web")) == ("unverified", True, False, 1)
     assert found.detail.startswith("restarted, but it is down: ")
     assert "Successfully" not in caplog.text
@@ -262,6 +264,17 @@ async def test_another_restart_on_this_host_is_not_overlapped(machine: Machine) 
     assert "'web' is being restarted on this host by another process" in found.detail
 
 
+async def test_who_waited_for_another_restart_looks_after_it(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have mended the service."""
+    monkeypatch.setattr(attempts, "FENCE_SECONDS", 20.0)
+    async with fences.held("web", 1, store="another store", seconds=0.0):
+        task = asyncio.create_task(attempted(strategy(machine), ITEM, ground(), 0.0))
+        await asyncio.wait({task}, timeout=0.2)
+        machine.up("web").touch()
+    found = await task
+    assert (found.word, found.acted, machine.marks("web")) == ("healthy", False, 0)
+
+
 async def test_whose_lease_was_taken_over_restarts_nothing(machine: Machine) -> None:
     """A process that was stopped meanwhile comes with an older number (F08)."""
     assert (await attempted(strategy(machine), ITEM, ground(8), None)).word == "done"
@@ -315,6 +328,7 @@ class Kind:
 @pytest.fixture
 def third_party(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> tuple[Kind, Strategy]:
     """Give a kind that is installed, and a strategy of it without a probe."""
+    monkeypatch.setattr(attempts, "POLL", 20.0)  # the last look gets so long, and nothing waits for it
     kind = Kind()
     point = SimpleNamespace(name="theirs", load=lambda: kind)
     monkeypatch.setattr(kinds, "entry_points", lambda **asked: [point] if asked.get("name") == "theirs" else [])
@@ -341,6 +355,7 @@ async def test_what_the_kind_sees_and_the_probe_says(
 ) -> None:
     """Both must find it well; what nobody knows is not success (I7)."""
     kind, one = third_party
+    one = replace(one, timing=replace(one.timing, verify_timeout=20.0 if word == "done" else 0.1))
     kind.sees = sees
     if probe is not None:
         verify = {"kind": "command", "argv": [probe]}

@@ -86,9 +86,12 @@ def test_what_is_neither_probed_nor_restarted_is_no_service() -> None:
 
 
 @pytest.mark.parametrize("word", ["before", "argv"])
-def test_a_program_before_it_must_be_there(word: str) -> None:
-    [told] = mistakes({"probe": PROBE, "restart": {**COMMAND, word: ["no-such-program"]}})
-    assert told.startswith(f"services.web.restart.{word}[0]: there is no program 'no-such-program' in ")
+def test_a_program_that_is_not_here_is_warned_of(word: str) -> None:
+    """It may be on the service's own node alone, and what is missing must not keep the operator from all else."""
+    [told] = parsed({"probe": PROBE, "restart": {**COMMAND, word: ["no-such-program"]}}).warnings
+    assert f"services.web.restart.{word}[0]: there is no program 'no-such-program' in " in told
+    [told] = mistakes({"probe": PROBE, "restart": {**COMMAND, word: ["./here"]}})
+    assert told.startswith(f"services.web.restart.{word}[0]: './here' is a relative path")
 
 
 def test_a_program_before_it_is_given_no_nul_character() -> None:

@@ -56,23 +56,24 @@ class Scene:
     def wake(self) -> None:
         self.woken += 1
 
-    def adopt(self) -> None:
+    def adopt(self, db: dict[str, Any] | None = None) -> None:
+        """Take the configuration; `db` is how the last of them is probed."""
         machine = self.machine
         services = {
             "web": machine.service("web", depends_on=["api"]),
             "api": machine.service("api", depends_on=["db"]),
-            "db": {"probe": machine.probe("db")},
+            "db": {"probe": db or machine.probe("db")},
             "batch": machine.service("batch"),
         }
         terms = restartable(config.parse(written(services), name="c.yml", environ={}), "here")
         parts = probing.Parts(wire=None, databases={}, clock=self.clock, permits=lambda _: True)
         self.around.adopt(terms, parts)
 
-    async def ready(self, *services: str) -> bool:
-        """Ask whether it was looked around, and let a look that this begins end."""
+    async def ready(self, *services: str) -> frozenset[str] | None:
+        """Ask around whom it was looked, and let the looks that this begins end."""
         found = self.around.ready(services)
-        if self.around._looking is not None:
-            await asyncio.wait({self.around._looking}, timeout=20)
+        if looking := self.around._looking.values():
+            await asyncio.wait(looking, timeout=20)
         return found
 
 
@@ -82,52 +83,67 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
 
 
+WEB, NOBODY = {"web"}, frozenset[str]()
+
+
 async def test_all_that_a_service_needs_is_looked_at(scene: Scene) -> None:
-    """However far, and nothing else: not itself, which its own attempt looks at."""
+    """However far, and nothing else: not itself, which its own attempt looks at. Who needs nothing waits for nobody."""
     scene.machine.up("api").touch()
-    assert not await scene.ready("web", "batch")
+    assert await scene.ready("web", "batch") == {"batch"}
     assert list(scene.around.down) == ["db"]
     assert scene.around.down["db"]
     assert scene.around.up == {"api"}
-    assert scene.woken == 1
-    assert await scene.ready("web", "batch")
-    assert scene.woken == 1
+    assert scene.woken == 2
+    assert await scene.ready("web", "batch") == {"web", "batch"}
+    assert scene.woken == 2
 
 
 async def test_what_was_seen_is_decided_on_for_a_moment_only(scene: Scene) -> None:
-    """Then it is looked at anew, as for services that were not due then, or under another configuration."""
-    assert not await scene.ready("web")
+    """Then it is looked at anew, as under another configuration."""
+    assert await scene.ready("web") == NOBODY
     scene.machine.up("db").touch()
     scene.clock.pass_(FRESH)
-    assert await scene.ready("web")
+    assert await scene.ready("web", "api") == {"web", "api"}
     assert "db" in scene.around.down
     scene.clock.pass_(0.1)
-    assert not await scene.ready("web")
+    assert scene.around.down == {}
+    assert await scene.ready("web") == NOBODY
     assert list(scene.around.down) == ["api"]
-    assert await scene.ready("web")
-    assert not await scene.ready("web", "batch")
-    assert await scene.ready("web")
+    assert await scene.ready("web") == WEB
     scene.adopt()
-    assert not await scene.ready("web")
+    assert await scene.ready("web") == NOBODY
 
 
 async def test_after_a_restart_it_is_looked_anew(scene: Scene) -> None:
     """What hangs on it is judged by how it is now."""
-    assert not await scene.ready("web")
-    assert await scene.ready("web")
+    assert await scene.ready("web") == NOBODY
+    assert await scene.ready("web") == WEB
     scene.machine.up("db").touch()
     scene.around.forget()
-    assert not await scene.ready("web")
+    assert await scene.ready("web") == NOBODY
     assert list(scene.around.down) == ["api"]
-    assert await scene.ready("web")
+    assert await scene.ready("web") == WEB
+
+
+@pytest.mark.parametrize("how", ["restarted", "configured"])
+async def test_a_look_that_is_under_way_then_is_not_decided_on(scene: Scene, how: str) -> None:
+    """It may have seen up what is down now, or have asked by a probe that is another one now."""
+    assert scene.around.ready(["web"]) == NOBODY
+    looking = list(scene.around._looking.values())
+    (scene.around.forget if how == "restarted" else scene.adopt)()
+    await asyncio.wait(looking, timeout=20)
+    assert await scene.ready("web") == NOBODY
+    assert await scene.ready("web") == WEB
 
 
 async def test_silences_and_alarms_are_asked_too(scene: Scene) -> None:
+    """Before anything is begun, a restart or not."""
     silences, alarms = Asked(), Asked()
     scene.around.silences, scene.around.alarms = silences, alarms
-    assert not await scene.ready("batch")
+    assert await scene.ready("batch") is None
     assert (silences.times, alarms.times) == (1, 1)
-    assert await scene.ready("batch")
+    assert await scene.ready("batch") == {"batch"}
+    assert await scene.ready() == NOBODY
     assert (silences.times, alarms.times) == (1, 1)
 
 
@@ -135,45 +151,47 @@ async def test_one_look_at_a_time(scene: Scene) -> None:
     """Who asks meanwhile waits for it."""
     silences = scene.around.silences = Asked()
     silences.hangs = asyncio.Event()
-    assert not scene.around.ready(["web"])
+    assert scene.around.ready(["web"]) is None
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert not scene.around.ready(["web"])
+    assert scene.around.ready(["web"]) is None
     silences.hangs.set()
-    assert not await scene.ready("web")
+    assert await scene.ready("web") is None
     assert silences.times == 1
-    assert await scene.ready("web")
+    assert await scene.ready("web") == WEB
 
 
 async def test_what_breaks_keeps_nobody_from_looking(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     """It is logged: a mistake of ours."""
     silences = scene.around.silences = Asked()
     silences.error = RuntimeError("a mistake")
-    assert not await scene.ready("web")
-    assert await scene.ready("web")
+    assert await scene.ready("web") is None
+    assert await scene.ready("web") == WEB
     assert set(scene.around.down) == {"api", "db"}
     assert "could not be looked around" in caplog.text
 
 
 async def test_what_hangs_is_waited_for_so_long(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then it is decided without it; what others said counts."""
+    """Then it is decided without it; a parent that could not be looked at is not well, and others are as they are."""
     monkeypatch.setattr(surroundings, "LONGEST", 0.5)
+    scene.adopt(db={"kind": "command", "argv": ["/bin/sleep", "60"], "timeout": "30s"})
     silences = scene.around.silences = Asked()
     silences.hangs = asyncio.Event()
-    assert not await scene.ready("web")
-    assert await scene.ready("web")
-    assert set(scene.around.down) == {"api", "db"}
+    scene.machine.up("api").touch()
+    assert await scene.ready("web") is None
+    assert await scene.ready("web") == WEB
+    assert scene.around.down == {"db": "it could not be looked at within 0.5 s"}
+    assert scene.around.up == {"api"}
     silences.hangs.set()
 
 
 async def test_closed_it_looks_no_longer(scene: Scene) -> None:
     silences = scene.around.silences = Asked()
     silences.hangs = asyncio.Event()
-    assert not scene.around.ready(["web"])
+    assert scene.around.ready(["web"]) is None
     await asyncio.sleep(0)
     await scene.around.close()
-    assert scene.around._looking is not None
-    assert scene.around._looking.done()
+    assert all(task.done() for task in scene.around._looking.values())
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
         await asyncio.wait(others, timeout=20)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from servers.backlog import enqueue, incident, new
 
 from exporter.circuit import Circuit, Key
-from exporter.store import backlog, circuits, service_leases
+from exporter.store import backlog, circuits, service_leases, service_restarts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -25,6 +25,8 @@ FAILS = "echo disk full; exit 1"
 """What a restart does that fails; the default brings its service up."""
 HELPS_NOT = "true"
 """What a restart does that is carried out and does not help."""
+MANY = {"concurrency": 20}
+"""What `restarts` says where more than a few may be under way at once."""
 
 
 class Machine:
@@ -64,6 +66,11 @@ class Machine:
         return {"probe": self.probe(name), "restart": self.restart(name, then, **timing)} | more
 
 
+def once_fixed(machine: Machine, name: str) -> str:
+    """Return what a restart does that helps once somebody has fixed what is wrong."""
+    return f"test -e {machine.folder}/fixed && touch {machine.up(name)} || exit 1"
+
+
 def written(services: Mapping[str, Any], **sections: Any) -> str:
     """Return a configuration in the mode auto as its file would hold it: JSON is YAML."""
     return json.dumps({"mode": "auto", "services": services} | sections).replace("$", "$$")
@@ -86,15 +93,6 @@ async def moving(clock: FakeClock) -> AsyncIterator[None]:
         await asyncio.wait({task})
 
 
-def on_time(here: Any) -> None:
-    """Set the clock of a place to a minute behind that of a shared store, by which its leases and circuits run.
-
-    What is made by our clock is so always earlier than what ends by the store's, however much the test lets pass.
-    """
-    if here.store.dialect != "sqlite":
-        here.clock.set(time.time() - 60.0 - here.clock.wall)
-
-
 async def passes(here: Any, seconds: float) -> None:
     """Let time pass by whatever clock circuits run: that of a shared store cannot be turned."""
     here.clock.pass_(seconds)
@@ -105,8 +103,7 @@ async def passes(here: Any, seconds: float) -> None:
 
 async def opened(here: Any, key: Key, ago: float, **values: Any) -> None:
     """Store an open circuit that lets a trial through since so many seconds (negative: in so many)."""
-    async with here.store.writing() as connection:
-        now = await service_leases.locked(connection, here.store)
+    async with service_leases.deciding(here.store) as (connection, now):
         found = Circuit(**{"failures": 3, "opened": 1, "opened_at": now - 400, "retry_at": now - ago} | values)
         await circuits.put(connection, {key: found})
 
@@ -127,9 +124,8 @@ async def looked(worker: Worker, seconds: float = 0.0) -> None:
     worker._clock.pass_(seconds)  # type: ignore[attr-defined]  # a clock that the test turns
     worker.wake()
     await worker.tick()
-    looking = worker.around._looking
-    if looking is not None and not looking.done():
-        _, late = await asyncio.wait({looking}, timeout=20)
+    if looking := worker.around._looking.values():
+        _, late = await asyncio.wait(looking, timeout=20)
         assert not late
     await worker.tick()
 
@@ -155,3 +151,16 @@ async def told(here: Any, numbers: list[int]) -> list[tuple[str, str | None]]:
     """Return the state of items, and why they are held."""
     found = [await here.item(number) for number in numbers]
     return [(one.state, one.hold) for one in found]
+
+
+async def attempts(here: Any, service: str | None = None) -> list[tuple[bool | None, bool | None]]:
+    """Return of each attempt, the oldest first, whether it acted and whether that was verified."""
+    found = await service_restarts.history(here.store, service, since=0.0)
+    return [(one.acted, one.verified) for one in reversed(found)]
+
+
+async def held_leases(here: Any) -> dict[str, int]:
+    """Return which services are held, and for which item."""
+    async with here.store.reading() as connection:
+        found = await service_leases.known(connection)
+    return {service: lease.item for service, lease in found.items() if lease.item is not None}

@@ -272,7 +272,7 @@ async def test_a_running_watch_sees_what_another_process_plans_within_its_look(
     found, clock = config.parse(SERVICES, name="test.yml"), FakeClock()
     store, wire = Faulty(await open_store(url)), Wire(clock=clock)
     other = await open_store(url)
-    watch = Watch(store, clock, "me", found, None)  # type: ignore[arg-type]  # a store with a plan
+    watch = Watch(store, clock, "me", found, None, "host")  # type: ignore[arg-type]  # a store with a plan
     parts = probing.Parts(wire=wire, databases={}, clock=clock, permits=lambda _: True)
     watch.adopt(found, parts)
 

@@ -26,6 +26,7 @@ services:
     client: acme
     group: front
     series: full
+    node: web1
     probe: {kind: http, url: "http://127.0.0.1:1/health", every: 30s, timeout: 3s, slow_after: 1s}
   db:
     probe: {kind: tcp, address: "127.0.0.1:5432", schedule: "*/5 * * * *", timezone: Europe/Bucharest}
@@ -47,13 +48,13 @@ async def test_services_of_the_file_are_as_it_says(url: str, open_store: Callabl
     found = {one.name: one for one in await Registry(store, parsed(TEXT), None).load()}
     assert set(found) == {"web", "db", "plain"}
     web, db, plain = found["web"], found["db"], found["plain"]
-    assert (web.client, web.group, web.full, web.kind, web.timeout, web.slow_after) == (
-        "acme", "front", True, "http", 3.0, 1.0,
+    assert (web.client, web.group, web.full, web.kind, web.timeout, web.slow_after, web.node) == (
+        "acme", "front", True, "http", 3.0, 1.0, "web1",
     )  # fmt: skip
     assert (web.pace, db.pace, plain.pace) == (
         Every(30.0), Cron.parse("*/5 * * * *", "Europe/Bucharest"), Every(60.0),
     )  # fmt: skip
-    assert (db.client, db.full, db.origin, db.problem) == ("default", False, "file", None)
+    assert (db.client, db.full, db.origin, db.problem, db.node) == ("default", False, "file", None, None)
     listed = {(one.client, one.name): one for one in await client_services.listed(store)}
     assert {key: one.enabled for key, one in listed.items()} == {
         ("acme", "web"): True, ("default", "db"): True, ("default", "off"): False, ("default", "plain"): True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from servers.watched import FakeClock
 from sqlalchemy import update
 
 from exporter import config, probing
+from exporter.collectors import circuits
 from exporter.services import watch as watching
 from exporter.services.board import RUNS, STATE
 from exporter.services.takeover import UNSEEN
@@ -71,13 +73,14 @@ def configuration(door: Door, *names: str, more: str = "", **keys: str) -> Confi
 
 
 class Process:
-    """A watch with its clock and its store, driven by hand."""
+    """A watch with its clock and its store, driven by hand. Its host has the name of the replica."""
 
     def __init__(self, store: Store, clock: FakeClock, replica: str, first: Configuration) -> None:
         self.clock = clock
         self.store = Faulty(store)
         self.wire = Wire(clock=clock)
-        self.watch = Watch(self.store, clock, replica, first, None)  # type: ignore[arg-type]  # a store with a plan
+        keys, host = None, replica
+        self.watch = Watch(self.store, clock, replica, first, keys, host)  # type: ignore[arg-type]  # a store with a plan
         self.adopt(first)
 
     def adopt(self, found: Configuration) -> None:
@@ -416,6 +419,142 @@ async def test_replicas_share_the_services_and_take_over_from_the_dead(
     }
     await first.pass_(4)
     assert set(first.states()) == set(names)
+
+
+def placed(door: Door, node: str | None = None) -> Configuration:
+    """Return a configuration of services that belong to the nodes x and y, to one where nobody is, and to none.
+
+    `node` is the one of the replica that reads it: its host where it is left out.
+    """
+    where = {f"{node}{number}": node for node in ("x", "y", "nowhere") for number in range(4)}
+    lines = [
+        f"  {name}: {{probe: {{kind: tcp, address: '127.0.0.1:{door.port}', every: 10s}}{more},"
+        f" restart: {{kind: command, argv: [/bin/true]}}}}"
+        for name, more in [*((name, f", node: {at}") for name, at in where.items()), *((f"any{n}", "") for n in range(6))]
+    ]
+    own = "" if node is None else f"node: {node}\n"
+    return config.parse("\n".join([f"{own}services:", *lines, ""]), name="test.yml")
+
+
+def of(process: Process, *nodes: str) -> set[str]:
+    """Return what a process watches of the services of these nodes."""
+    return {name for name in process.states() if name.rstrip("0123456789") in nodes}
+
+
+X, Y = {f"x{number}" for number in range(4)}, {f"y{number}" for number in range(4)}
+ANYBODYS = {*(f"nowhere{number}" for number in range(4)), *(f"any{number}" for number in range(6))}
+
+
+async def test_a_service_of_a_node_is_watched_there_while_a_replica_lives_on_it(
+    shared: str, open_store: Callable[..., Any], process: Callable[..., Process], door: Door
+) -> None:
+    """It dies: another node takes over. It comes back, and so do its services, while all the others stay."""
+    clock = FakeClock()
+    first = process(await open_store(shared), clock, "a", placed(door, "x"))
+    second = process(await open_store(shared), clock, "y", placed(door))
+    await both(first, second, 8)
+    assert (of(first, "x", "y"), of(second, "x", "y")) == (X, Y)
+    shares = of(first, "any", "nowhere"), of(second, "any", "nowhere")
+    assert shares[0] | shares[1] == ANYBODYS
+    assert not shares[0] & shares[1]
+    assert all(shares)
+    assert first.watch.living_nodes == second.watch.living_nodes == {"x", "y"}
+    await first.pass_(17)
+    assert set(first.states()) == X | Y | ANYBODYS
+    assert set(first.states().values()) == {"up"}
+    assert first.watch.living_nodes == {"x"}
+    again = process(await open_store(shared), clock, "y", placed(door))
+    await both(first, again, 8)
+    assert (set(first.states()), set(again.states())) == (X | shares[0], Y | shares[1])
+    assert set(again.states().values()) == {"up"}
+    assert first.watch.living_nodes == again.watch.living_nodes == {"x", "y"}
+    ids = [one.id for one in first.watch.services.values()]
+    opened = await service_states.open_ones(first.store, ids)  # type: ignore[arg-type]
+    assert sorted(one.service_id for one in opened) == sorted(ids)
+    assert {one.service_id for one in opened if one.replica == "y"} == again.watch.board.standings.keys()
+
+
+async def test_replicas_of_one_node_divide_its_services(
+    shared: str, open_store: Callable[..., Any], process: Callable[..., Process], door: Door
+) -> None:
+    clock = FakeClock()
+    all_ = [process(await open_store(shared), clock, name, placed(door, at)) for name, at in ("ax", "bx", "cy")]
+    for _ in range(8):
+        clock.pass_(1.0)
+        for one in all_:
+            await one.work()
+    first, second, third = all_
+    assert of(first, "x") | of(second, "x") == X
+    assert of(first, "x")
+    assert of(second, "x")
+    assert of(third, "x", "y") == Y
+    assert sorted(name for one in all_ for name in one.states()) == sorted(X | Y | ANYBODYS)
+
+
+async def test_a_replica_that_a_reload_moves_is_on_its_new_node(
+    shared: str, open_store: Callable[..., Any], process: Callable[..., Process], door: Door
+) -> None:
+    """And a service that a reload gives to another node goes there."""
+    clock = FakeClock()
+    first = process(await open_store(shared), clock, "a", placed(door, "x"))
+    second = process(await open_store(shared), clock, "b", placed(door, "elsewhere"))
+    await both(first, second, 8)
+    assert of(first, "x") == X
+    assert first.watch.living_nodes == {"x", "elsewhere"}
+    second.adopt(placed(door, "y"))
+    await both(first, second, 8)
+    assert (of(first, "x", "y"), of(second, "x", "y")) == (X, Y)
+    assert first.watch.living_nodes == second.watch.living_nodes == {"x", "y"}
+    for one, node in ((first, "y"), (second, "x")):
+        one.adopt(placed(door, node))
+    await both(first, second, 8)
+    assert (of(first, "x", "y"), of(second, "x", "y")) == (Y, X)
+    assert sorted([*first.states(), *second.states()]) == sorted(X | Y | ANYBODYS)
+
+
+async def test_who_was_forgotten_says_again_where_it_is(
+    shared: str, open_store: Callable[..., Any], process: Callable[..., Process], door: Door
+) -> None:
+    clock, store = FakeClock(), await open_store(shared)
+    one = process(store, clock, "a", placed(door, "x"))
+    await one.pass_(2)
+    async with store.writing() as connection:
+        await connection.execute(tables.replicas.delete())
+    await one.pass_(8)
+    assert [(found.id, found.node) for found in await replicas.known(store)] == [("a", "x")]
+
+
+async def test_the_only_process_of_a_file_watches_what_belongs_to_any_node(
+    new_url: Callable[[str], str], open_store: Callable[..., Any], process: Callable[..., Process], door: Door
+) -> None:
+    store, clock = await open_store(new_url("sqlite")), FakeClock()
+    one = process(store, clock, "host", placed(door))
+    await one.pass_(2)
+    assert set(one.states()) == X | Y | ANYBODYS
+    assert one.watch.living_nodes == {"host"}
+    one.adopt(placed(door, "x"))
+    await one.pass_(1)
+    assert one.watch.living_nodes == {"x"}
+    assert set(one.states()) == X | Y | ANYBODYS
+
+
+async def test_a_circuit_is_shown_by_whom_its_service_is_watched(
+    shared: str, open_store: Callable[..., Any], process: Callable[..., Process], door: Door
+) -> None:
+    """So that alerts on it join what the same replica says of the service."""
+    clock = FakeClock()
+    first = process(await open_store(shared), clock, "a", placed(door, "x"))
+    second = process(await open_store(shared), clock, "b", placed(door, "y"))
+    await both(first, second, 8)
+
+    async def none_stepped() -> tuple[dict[Any, Any], float]:
+        return {}, clock.time()
+
+    for one in (first, second):
+        bridge = SimpleNamespace(configuration=placed(door), circuits=none_stepped)
+        (source,) = circuits.sources(SimpleNamespace(bridge=bridge, watch=one.watch))  # type: ignore[arg-type]
+        shown = (await source.read())[circuits.FAILURES]
+        assert {name for name, _ in shown} == set(one.states())
 
 
 async def test_a_replica_that_stood_still_counts_nothing_twice(

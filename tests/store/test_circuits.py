@@ -24,8 +24,7 @@ TRYING: Final = Circuit(5, 2, NOON - 400, NOON - 100.25, 2**40)
 
 
 async def put(store: Store, changed: dict[Key, Circuit]) -> None:
-    async with store.writing() as connection:
-        await service_leases.locked(connection, store)
+    async with service_leases.deciding(store) as (connection, _):
         await circuits.put(connection, changed)
 
 
@@ -49,8 +48,8 @@ async def test_circuits_are_kept_as_they_are(url: str, open_store: Callable[...,
     await put(store, {Key("service", name): Circuit(place) for place, name in enumerate(names)})
     assert [(await known(store))[Key("service", name)].failures for name in names] == [0, 1, 2]
     assert (await known(store))[WEB] == CLOSED, "names differ in every letter"
-    async with store.writing() as connection:
-        before = await service_leases.locked(connection, store)
+    async with service_leases.deciding(store) as (_, before):
+        pass
     assert before <= (await circuits.listed(store))[1], "the clock is that which decides"
 
 
@@ -96,11 +95,10 @@ async def test_what_a_person_closed_is_not_undone_by_a_restart_that_ends(
     """It failed before the circuit was closed, or after: then it is the first failure, and no trial is waited for."""
     store = await open_store(new_url(engine))
     await put(store, {WEB: Circuit(2)})
-    async with store.writing() as connection:
-        now = await service_leases.locked(connection, store)
+    async with service_leases.deciding(store) as (connection, now):
         before = (await circuits.known(connection))[WEB]
         closing = asyncio.create_task(circuits.closed(store, WEB, "cli:ann", NOON))
-        await asyncio.wait({closing}, timeout=0.5)
+        await asyncio.wait({closing}, timeout=0.2)
         await circuits.put(connection, {WEB: step(before, False, now, Limits(3, 300.0))})  # noqa: FBT003 -- it failed
     assert await closing
     assert (await known(store))[WEB].retry_at is None

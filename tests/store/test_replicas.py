@@ -41,6 +41,25 @@ async def test_who_begins_keeps_the_heartbeat_of_its_last_life(url: str, open_st
     assert await replicas.known(store) == [Replica("new", 9.0, 9.0), Replica("old", 9.0, 3.0)]
 
 
+async def test_the_node_of_a_replica_is_what_it_said_last(url: str, open_store: Callable[..., Any]) -> None:
+    """Heartbeats and a good end leave it as it is; who begins anew may be elsewhere, or say nothing."""
+    store = await open_store(url)
+
+    async def nodes() -> dict[str, str | None]:
+        return {one.id: one.node for one in await replicas.known(store)}
+
+    await replicas.begun(store, "a", 1.0, "web1")
+    await replicas.begun(store, "b", 1.0, "n" * 255)
+    async with store.writing() as connection:
+        await replicas.beat(connection, "a", 1.0, 2.0)
+        await replicas.beat(connection, "silent", 1.0, 2.0)
+    await replicas.ended(store, "b", 3.0)
+    assert await nodes() == {"a": "web1", "b": "n" * 255, "silent": None}
+    await replicas.begun(store, "a", 4.0, "Web1")
+    await replicas.begun(store, "b", 4.0)
+    assert await nodes() == {"a": "Web1", "b": None, "silent": None}
+
+
 async def test_a_replica_is_forgotten_when_nothing_needs_it(
     url: str, open_store: Callable[..., Any], some_services: Callable[..., Any]
 ) -> None:

@@ -111,17 +111,11 @@ async def test_what_was_claimed_and_never_began_is_forgotten(
 async def test_which_items_a_restart_that_helped_was_for(url: str, open_store: Callable[..., Any]) -> None:
     """All that there were when it ended; what was well before, what failed, and what nobody saw, says nothing."""
     store = await open_store(url)
-    rows = [
-        (True, True, 40),
-        (True, True, 70),
-        (True, False, 80),
-        (None, True, 81),
-        (False, True, 82),
-        (True, None, 83),
-    ]
+    helped = [(True, True, 40), (True, True, 70)]
+    rows = [*helped, (True, False, 80), (None, True, 81), (False, True, 82), (True, None, 83)]
     await begin(
         store,
-        *(attempt(9, acted=acted, verified=helped, last_item=last) for acted, helped, last in rows),
+        *(attempt(9, acted=acted, verified=seen, last_item=last) for acted, seen, last in rows),
         attempt(9, service="db", acted=True, verified=False),
         attempt(9, service="api", acted=True, verified=True, last_item=99),
         attempt(9, service="old", acted=True, verified=True),

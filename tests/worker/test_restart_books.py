@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from servers.backlog import enqueue, new
 from servers.restarts import FAILS, Machine, circuit_of, opened, written
+from servers.watched import reading
 
 from exporter.circuit import CLOSED, Circuit, Key
 from exporter.restarting.attempt import Attempt
@@ -45,15 +46,14 @@ class Scene:
         ended = [
             Ended(item, self.strategies[name], attempt) for item, (name, attempt) in zip(items, attempts, strict=True)
         ]
-        async with self.here.store.writing() as connection:
-            now = await service_leases.locked(connection, self.here.store)
+        async with service_leases.deciding(self.here.store) as (connection, now):
             found: list[Happened] = await self.books.ended(connection, ended, now)
         return found
 
     async def begins(self, item: backlog.BacklogItem) -> int:
         """Let an item begin, as a claim does; return the fence of its service's lease."""
-        async with self.here.store.writing() as connection:
-            decisions = await self.books.begin(connection, self.here.clock.time())
+        async with service_leases.deciding(self.here.store) as (connection, at):
+            decisions = await self.books.begin(connection, (self.here.clock.time(), at))
             facts = Facts(self.here.clock.time(), ("auto",))
             assert self.books.decided(item, facts, self.strategies[item.service], decisions) == Go()
             await self.books.begun(connection, [item], decisions)
@@ -101,13 +101,21 @@ async def test_what_was_well_before_changes_nothing_and_tells_nobody(scene: Scen
     await scene.begins(item)
     assert (await circuit_of(scene.here, "a"))[0].trial == item.id
     ended = [Ended(item, scene.strategies["a"], HEALTHY)]
-    async with scene.here.store.writing() as connection:
-        now = await service_leases.locked(connection, scene.here.store)
+    async with service_leases.deciding(scene.here.store) as (connection, now):
         assert await scene.books.ended(connection, ended, now) == []
     found, state = await circuit_of(scene.here, "a")
     assert (found.trial, found.failures, state) == (None, 3, "half_open")
     assert await scene.ends(("b", HEALTHY)) == []
     assert (await circuits.listed(scene.here.store))[0].get(Key("service", "b"), CLOSED) == CLOSED
+
+
+async def test_what_began_before_the_one_trial_ends_it_not(scene: Scene) -> None:
+    """That it fails is counted; the trial of another item goes on, and nothing is let through beside it (I4)."""
+    await opened(scene.here, Key("group", "front"), ago=1.0, trial=999)
+    found = await scene.ends(("a", FAILED))
+    group, state = await circuit_of(scene.here, "front", "group")
+    assert (group.failures, group.opened, group.trial, state) == (4, 1, 999, "half_open")
+    assert [one.on for one in found] == ["restart"]
 
 
 async def test_a_takeover_that_finds_it_well_is_told_as_a_restart(scene: Scene) -> None:
@@ -164,9 +172,9 @@ async def test_what_is_to_be_restarted_holds_who_needs_it(scene: Scene, state: s
     await scene.items("a", state=state, origin=origin)
     around = scene.books.around
     for up, holds in ((frozenset(), True), (frozenset({"a"}), state == "running" or origin == "cli")):
-        around.up = up
-        async with scene.here.store.writing() as connection:
-            decisions = await scene.books.begin(connection, scene.here.clock.time())
+        around._seen = dict.fromkeys(up, (scene.here.clock.monotonic(), reading("up")))
+        async with service_leases.deciding(scene.here.store) as (connection, at):
+            decisions = await scene.books.begin(connection, (scene.here.clock.time(), at))
         assert ("a" in decisions.situation.waiting) == holds
         assert decisions.situation.failing == (frozenset() if origin == "cli" else {"a"})
         assert ("a" in decisions.situation.running) == (state == "running")
@@ -175,6 +183,6 @@ async def test_what_is_to_be_restarted_holds_who_needs_it(scene: Scene, state: s
 @pytest.mark.parametrize("state", ["done", "dead", "cancelled"])
 async def test_what_is_over_holds_nobody(scene: Scene, state: str) -> None:
     await scene.items("a", state=state)
-    async with scene.here.store.writing() as connection:
-        decisions = await scene.books.begin(connection, scene.here.clock.time())
+    async with service_leases.deciding(scene.here.store) as (connection, at):
+        decisions = await scene.books.begin(connection, (scene.here.clock.time(), at))
     assert (dict(decisions.situation.waiting), decisions.situation.running) == ({}, {})

@@ -10,7 +10,14 @@ from servers.backlog import new
 from exporter.restarting.attempt import Attempt
 from exporter.restarting.options import RestartTiming
 from exporter.store.backlog_rows import BacklogItem
-from exporter.worker.restart_endings import IN_THE_WAY, LONGEST_IN_THE_WAY, LONGEST_LOOK, LONGEST_WAIT, ended
+from exporter.worker.restart_endings import (
+    IN_THE_WAY,
+    LONGEST_IN_THE_WAY,
+    LONGEST_LOOK,
+    LONGEST_PERSON,
+    LONGEST_WAIT,
+    ended,
+)
 
 if TYPE_CHECKING:
     from exporter.worker.endings import Ending
@@ -126,3 +133,10 @@ def test_where_we_were_in_the_way_it_is_tried_again_soon(age: float, wait: float
     """It is no failure of the service; later each time, as what is in the way may stay there."""
     found = after(BUSY, age)
     assert (found.state, found.at - NOW) == ("failed", wait)
+
+
+@pytest.mark.parametrize(("age", "state"), [(0.0, "failed"), (LONGEST_PERSON, "failed"), (LONGEST_PERSON + 1, "dead")])
+def test_a_person_does_not_wait_for_ever_for_what_is_in_the_way(age: float, state: str) -> None:
+    """Who wanted it is told, instead of a restart much later; what something wrong led to is tried on."""
+    assert ended(BUSY, item(origin="cli", age=age), timing(), NOW).state == state
+    assert ended(BUSY, item(origin="alarm", age=age), timing(), NOW).state == "failed"

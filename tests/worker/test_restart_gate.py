@@ -18,6 +18,7 @@ from exporter.worker.restart_gate import (
     AGAIN,
     ALARM_OVER,
     BUSY_AGAIN,
+    LONGEST_FLEET_AGAIN,
     NOT_READ,
     REASONS,
     Asked,
@@ -191,6 +192,14 @@ def test_settled_is_what_was_there_when_it_was_last_restarted_so_that_it_helped(
     assert (case.verdict() != Go()) == settled
     case.known["verified"] = {"api": 2**40}
     assert case.verdict() == Go()
+
+
+@pytest.mark.parametrize(("count", "wait"), [(1, AGAIN), (100, AGAIN), (400, 20.0), (10_000, LONGEST_FLEET_AGAIN)])
+def test_the_more_fails_at_once_the_later_it_is_looked_at_again(count: int, wait: float) -> None:
+    """Each of them looks, at all of them."""
+    case = Case(["fleet"])
+    case.known["failing"] = frozenset({"web", *(f"s{number}" for number in range(count - 1))})
+    assert told(case.verdict())[2] == NOW + wait
 
 
 CIRCUITS = [

@@ -98,7 +98,7 @@ async def test_what_is_held_by_a_window_is_done_once_when_it_ends(url: str, plac
         assert "upgrade" in (item.explanation or "")
     assert await here.counted() == {("window",): 1.0}
     for _ in range(3):
-        await here.turn(worker, WINDOW_AGAIN + 1)
+        await here.turn(worker, 15.0)
     assert await here.state(number) == "done"
     assert await here.counted() == {("window",): 1.0, ("q", "command", "done"): 1.0}
     assert [entry.verb for entry in await audit.of(here.store, "item", number)] == ["added", "held"]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from exporter.errors import ProcessNotStartedError
 from exporter.model import Done, GiveUp, Outcome, Plan, Reading, Retry
 from exporter.restarts.process import finding
-from exporter.restarts.process.ending import CannotEndError, ended, released
-from exporter.restarts.process.finding import CannotLookError
+from exporter.restarts.process.ending import CannotEndError, ended, held, released
+from exporter.restarts.process.finding import CannotLookError, Found
 from exporter.restarts.process.options import Options
 from exporter.restarts.process.starting import CannotStartError, NeverStartsError, ready
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from exporter.model import Item, RestartParts
     from exporter.restarts.process.ending import Held
-    from exporter.restarts.process.finding import Found
 
 __all__ = ["ON_HOST", "VERIFIES", "Options", "plan", "restart", "verify"]
 
@@ -61,18 +60,50 @@ async def restart(options: Options, item: Item, parts: RestartParts, timeout: fl
     try:
         with ready(options) as start:
             async with asyncio.timeout(timeout):
-                found = await _looked(options)
+                found = _with_ours(options, await _looked(options))
                 try:
                     how = await _ended(options, found, until - parts.clock.monotonic())
                 finally:
                     released(found.processes)
-            return Done(f"{how}; started as the process {start()}")
+            return Done(f"{how}; started as the process {_noted(options, start())}")
     except TimeoutError:
         return Retry(f"did not end within {timeout:g} s: nothing was started")
     except NeverStartsError as error:
         return GiveUp(str(error))
     except (CannotLookError, CannotEndError, CannotStartError, ProcessNotStartedError) as error:
         return Retry(str(error))
+
+
+def _with_ours(options: Options, found: Found) -> Found:
+    """Add the process that we started ourselves the last time, where its pid file does not say that it runs.
+
+    A program that does not write that file would be started once more by each attempt.
+    """
+    pid, began = _started.get(_key(options), (0, 0.0))
+    if options.pid_file is None or not pid or pid in {one.pid for one in found.processes}:
+        return found
+    if (one := held(pid)) is None:
+        return found
+    if one.has_ended() or one.began() != began:
+        one.release()
+        return found
+    return Found((*found.processes, one), found.absent)
+
+
+def _noted(options: Options, pid: int) -> int:
+    """Remember what was started, for as long as this process lives; return its number."""
+    if (one := held(pid)) is not None:
+        _started[_key(options)] = pid, one.began()
+        one.release()
+    return pid
+
+
+def _key(options: Options) -> tuple[str, ...]:
+    return (str(options.pid_file), *options.argv)
+
+
+_started: Final[dict[tuple[str, ...], tuple[int, float]]] = {}
+"""By pid file and argument list: the number and the start of the process that was started last."""
 
 
 async def _ended(options: Options, found: Found, left: float) -> str:

@@ -83,7 +83,7 @@ class Options:
     def problems(self, configuration: Any) -> Iterator[Told]:
         """Yield what is wrong with the program, with what it is given, and with how it is known."""
         del configuration
-        if sentence := programs.problem(self.argv[0]):
+        if sentence := programs.untrusted(self.argv[0]):
             yield ("argv", 0), sentence
         for key, words in (("argv", self.argv), ("match", self.match or ())):
             for index, text in enumerate(words):
@@ -94,6 +94,12 @@ class Options:
         for name, value in self.environment.items():
             if "=" in name or "\0" in name + value:
                 yield ("environment", name), "wanted a name without = and neither name nor value with a NUL character"
+
+    def warnings(self, configuration: Any) -> Iterator[Told]:
+        """Yield a program that is not here."""
+        del configuration
+        if self.argv and (sentence := programs.absent(self.argv[0])):
+            yield ("argv", 0), f"{sentence}; until then it fails on this host"
 
     def whose(self) -> int | None:
         """Return the number of the user whose processes are meant; None for anybody's, and where there are none.
