@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter import handover, placeholders, processes, programs
+from exporter import handover, processes, programs
 from exporter.config.options import option
 from exporter.config.secrets import looks_secret
 from exporter.errors import ProcessNotStartedError
@@ -56,15 +56,6 @@ class CommandOptions:
         if sentence := programs.untrusted(self.argv[0]):
             yield ("argv", 0), sentence
         yield from self.unfit()
-
-    def warnings(self, configuration: Any) -> Iterator[Told]:
-        """Yield a program that is not here, and what looks as if something were filled in."""
-        del configuration
-        if sentence := programs.absent(self.argv[0]):
-            yield ("argv", 0), f"{sentence}; until then it fails on this host"
-        for index, text in enumerate(self.argv):
-            if placeholders.name(text) is not None:
-                yield ("argv", index), f"nothing is filled in here: the program is given {text!r} as it stands"
 
     def unfit(self) -> Iterator[Told]:
         """Yield what no program can be given, and what is no status of one."""

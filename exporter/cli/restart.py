@@ -70,9 +70,9 @@ def command(  # noqa: PLR0913 -- the options of a command
 ) -> None:
     """Restart services, each after those of them that it needs, and verify each.
 
-    The running server does it, whatever the mode is and whether or not a service is up; its circuit, planned maintenance, a budget, a service
-    that it needs and another run hold it as they hold any restart. --here does it in this process, under the same
-    leases, also beside a running server.
+    The running server does it, whatever the mode is and whether or not a service is up; its circuit, planned
+    maintenance, a budget, a service that it needs and another run hold it as they hold any restart. --here does it in
+    this process, under the same leases, also beside a running server.
 
     Exit status: 0 enqueued, planned, or with --here and --wait restarted and verified; 1 with --here and --wait one was
     not, or is held; 2 usage or configuration; 3 no server runs, or the store cannot be reached.

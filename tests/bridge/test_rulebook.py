@@ -34,7 +34,7 @@ def read(text: str) -> Any:
 def test_without_a_word_nothing_is_done() -> None:
     """No rules, and only observed: what nobody allowed is not done."""
     found = config.parse("", name="f", environ={})
-    assert rulebook(found) == Rulebook((), frozenset(), "observe")
+    assert rulebook(found) == Rulebook((), frozenset(), "observe", frozenset())
     assert notices.notices(found) == ()
 
 
