@@ -121,7 +121,8 @@ def test_f08_what_one_was_about_to_write_when_it_stood_still_is_not_written(
     web = Mended(tmp_path, "web")
     config = restarting(tmp_path, {"web": web.service(node=NODE)}, store=postgres.create_database())
     config["queues"] = {"fix": {"action": {"kind": "command", "argv": ["/bin/true"]}}}
-    config["rules"].insert(0, {"matchers": ['alertname="Fix"'], "action": "enqueue", "queue": "fix", "key": "{service}"})
+    rule = {"matchers": ['alertname="Fix"'], "action": "enqueue", "queue": "fix", "key": "{service}"}
+    config["rules"].insert(0, rule)
     books = Books(config["store"], postgres)
     hit = Entry(tmp_path, "its end is about to be stored", number=signal.SIGSTOP, short_leases=True)
     first = _started(watchbridge, config, "first", hit)
@@ -129,7 +130,8 @@ def test_f08_what_one_was_about_to_write_when_it_stood_still_is_not_written(
     _told(first, "web")
     until(lambda: _stands_still(first), SECONDS, "the first to stand still")
     second = _started(watchbridge, config, "second", Entry(tmp_path, short_leases=True))
-    assert post(base(second), payload([alert(f"fix{n}", alertname="Fix", service=f"k{n}") for n in range(3)])).status == 200
+    told = payload([alert(f"fix{n}", alertname="Fix", service=f"k{n}") for n in range(3)])
+    assert post(base(second), told).status == 200
     seen: set[int] = set()
 
     def fixed() -> bool:
@@ -143,7 +145,8 @@ def test_f08_what_one_was_about_to_write_when_it_stood_still_is_not_written(
     os.kill(first.pid, signal.SIGCONT)
     until(lambda: _lost(first) == {"web"}, SECONDS, "the first to notice")
     assert _ends(books) == written
-    assert [row[0] for row in books.rows("SELECT outcome FROM action_runs WHERE kind = 'command' AND plan LIKE '%web%'")] == ["interrupted"]
+    outcomes = books.rows("SELECT outcome FROM action_runs WHERE kind = 'command' AND plan LIKE '%web%'")
+    assert [row[0] for row in outcomes] == ["interrupted"]
     assert (web.began(), web.ended()) == (1, 1)
     for program in (first, second):
         assert program.stop() == 0

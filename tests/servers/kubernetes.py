@@ -83,11 +83,11 @@ class Cluster:
     def add(self, resource: str, namespace: str = "shop", pods: int = 2, **spec: Any) -> Object:
         """Add an object whose rollout is complete."""
         kind, _, name = resource.partition("/")
-        strategy = {} if kind == "deployment" else {"updateStrategy": {"type": "RollingUpdate"}}
+        strategy: dict[str, Any] = {} if kind == "deployment" else {"updateStrategy": {"type": "RollingUpdate"}}
         template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
         if kind != "daemonset":
             strategy["replicas"] = pods
-        made = {
+        made: Object = {
             "apiVersion": "apps/v1",
             "kind": KINDS[kind],
             "metadata": {"name": name, "namespace": namespace, "uid": f"uid-{name}", "generation": 1},
