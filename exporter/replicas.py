@@ -1,8 +1,9 @@
 """Which replica owns a service, and which replicas live. Pure: time is an argument.
 
 Ownership is by rendezvous hashing (Thaler and Ravishankar, 1998): each service goes to the live replica with the
-highest hash, so that a replica that comes or goes moves only its own share. A replica lives while its heartbeat
-changes, by the clock of who looks: replicas whose clocks differ agree all the same.
+highest hash, so that a replica that comes or goes moves only its own share. What belongs to a node goes to one of the
+node's own replicas. A replica lives while its heartbeat changes, by the clock of who looks: replicas whose clocks
+differ agree all the same.
 """
 
 from __future__ import annotations
@@ -12,10 +13,20 @@ import math
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 DEAD_AFTER: Final = 10.0
 """Seconds without a new heartbeat after which a replica's services go to the others; it beats each second."""
+
+
+def candidates(replicas: Mapping[str, str | None], node: str | None) -> Collection[str]:
+    """Return which of the replicas, given with their nodes, may own what belongs to a node.
+
+    Those of that node; any where none of them is on it: looked at from elsewhere is better than by nobody.
+    """
+    if node is None:
+        return replicas
+    return [replica for replica, where in replicas.items() if where == node] or replicas
 
 
 def owner(service: str, replicas: Iterable[str]) -> str | None:

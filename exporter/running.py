@@ -110,7 +110,7 @@ class Running:
         self._state = Reload(successful=True, success_at=self.started)
         self._wire = Wire(clock=clock)
         replica = _replica(first)
-        self.watch = Watch(store, clock, replica, first, key_ring(first.store))
+        self.watch = Watch(store, clock, replica, first, key_ring(first.store), socket.gethostname())
         self.bridge = Bridge(store, clock, replica, first)
         self._generation: Generation = generation(first, clock, self._state, None, self.watch, self.bridge)
         logs.REDACTION.learn(_secrets(self._generation))

@@ -38,8 +38,8 @@ def sources(parts: Parts) -> Iterable[Source]:
     async def read() -> Samples:
         known, now = await bridge.circuits()
         samples: dict[Family, dict[tuple[str, ...], float]] = {family: {} for family in FAMILIES}
-        for labels, key, owner in _configured(bridge.configuration):
-            if watch is not None and not watch.owns(owner):
+        for labels, key, place in _configured(bridge.configuration):
+            if watch is not None and not watch.owns(*place):
                 continue
             circuit = known.get(key, CLOSED)
             state = circuit.state(now)
@@ -54,14 +54,18 @@ def sources(parts: Parts) -> Iterable[Source]:
         yield Source("circuits", "store", read)
 
 
-def _configured(configuration: Any) -> Iterator[tuple[tuple[str, str], Key, str]]:
-    """Yield the labels of each circuit that there is, its key, and by what its replica is found."""
+def _configured(configuration: Any) -> Iterator[tuple[tuple[str, str], Key, tuple[str, ...]]]:
+    """Yield the labels of each circuit that there is, its key, and by what its replica is found.
+
+    That is a text, and the node where it has one: a service's are those by which the replica that probes it is found.
+    """
     groups: dict[str, None] = {}
     for name, service in configuration.services.items():
         if service.restart is None:
             continue
-        yield (name, service.group or ""), Key("service", name), f"{service.client}/{name}"
+        place = (f"{service.client}/{name}", *(() if service.node is None else (service.node,)))
+        yield (name, service.group or ""), Key("service", name), place
         if service.group is not None:
             groups[service.group] = None
     for group in groups:
-        yield ("", group), Key("group", group), f"group/{group}"
+        yield ("", group), Key("group", group), (f"group/{group}",)

@@ -135,11 +135,12 @@ class ServiceOptions:
     )
     node: str | None = option(
         None,
-        help="The host whose processes, units or containers its restart acts on: only a replica of that `node` may. "
-        "Left out: the one host that there is.",
+        help="The host that it is on: only a replica of that `node` restarts what acts on a host, and probes it where "
+        "one lives. Left out: the one host that there is.",
         example="web1",
         minimum=1,
         maximum=253,
+        pattern=rf"[^\s{_CONTROLS}]+",
     )
     alarm: str | None = option(
         None, help="The name of its process in the tables of `alarms`. Left out: the service's own name.", minimum=1
@@ -160,8 +161,8 @@ class ServiceOptions:
         """Yield what has no effect without a restart, and a shared store whose replicas may be on several hosts."""
         if self.restart is not None:
             yield from restart_warnings(self, configuration)
-        elif self.node is not None or self.alarm is not None:
-            yield (), "has no `restart`: `node` and `alarm` have no effect"
+        elif self.alarm is not None:
+            yield ("alarm",), "has no effect, as the service has no `restart`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,8 @@ def _coming(pattern: Cron, minute: int) -> tuple[float, float, float]:
 class Service:
     """A service that is probed. `id` is its row in the store; times are in seconds.
 
-    `problem` says why it cannot be probed (its credentials cannot be read): its state is then unknown.
+    `problem` says why it cannot be probed (its credentials cannot be read): its state is then unknown. `node` is the
+    host that it belongs to: a replica there probes it, where one lives.
     """
 
     id: int
@@ -62,6 +63,7 @@ class Service:
     full: bool = False
     origin: Literal["file", "api"] = "file"
     problem: str | None = None
+    node: str | None = None
 
     @property
     def key(self) -> str:
@@ -118,4 +120,5 @@ def configured(name: str, options: ServiceOptions, identity: int) -> Service:
         slow_after=timing.slow_after,
         group=options.group,
         full=options.series == "full",
+        node=options.node,
     )

@@ -12,7 +12,7 @@ from exporter import probing
 from exporter.clock import Jumps
 from exporter.errors import StoreError, WatchbridgeError
 from exporter.model import Reading
-from exporter.replicas import DEAD_AFTER, Liveness, owner
+from exporter.replicas import DEAD_AFTER, Liveness, candidates, owner
 from exporter.scheduler import Scheduler
 from exporter.services import retention
 from exporter.services.board import Board
@@ -54,9 +54,9 @@ class Watch:
     """The services that this process probes."""
 
     def __init__(
-        self, store: Store, clock: Clock, replica: str, configuration: Configuration, keys: KeyRing | None
+        self, store: Store, clock: Clock, replica: str, configuration: Configuration, keys: KeyRing | None, host: str
     ) -> None:
-        """`replica` names this process among those that share the store."""
+        """`replica` names this process among those that share the store, `host` its node where none is configured."""
         self.board = Board()
         self.ledger = Ledger(store, replica, clock)
         self.scheduler = Scheduler(self._run, clock, configuration.probing.concurrency)
@@ -74,7 +74,10 @@ class Watch:
         self._first = asyncio.Event()
         self._registry = Registry(store, configuration, keys)
         self._liveness = Liveness(replica)
-        self._living: frozenset[str] = frozenset({replica})
+        self._host = host
+        self._node = configuration.node or host
+        self._living: dict[str, str | None] = {replica: self._node}
+        """The replicas that live, and the node of each."""
         self._stale = True
         self._changes = Changes(store, IDLE)
         self._trouble = Trouble(
@@ -96,6 +99,9 @@ class Watch:
         """Take a configuration: its services are watched from the next tick on."""
         self._parts = parts
         self._registry = Registry(self._store, configuration, self._keys)
+        node = configuration.node or self._host
+        self._begun = self._begun and node == self._node
+        self._node = node
         self.maintenance.configure(configuration.windows)
         self.scheduler.resize(configuration.probing.concurrency)
         self._stale = True
@@ -104,9 +110,14 @@ class Watch:
         """Return the enabled services of a name, of one client where one is given."""
         return [one for one in self.services.values() if one.name == name and client in (None, one.client)]
 
-    def owns(self, key: str) -> bool:
-        """Return whether this replica shows what is known by a key: each is shown by one living one."""
-        return owner(key, self._living) == self.ledger.replica
+    @property
+    def living_nodes(self) -> frozenset[str]:
+        """The nodes on which a replica lives, ours among them."""
+        return frozenset(node for node in self._living.values() if node is not None)
+
+    def owns(self, key: str, node: str | None = None) -> bool:
+        """Return whether this replica shows what is known by a key: each is shown by one living one, of its node."""
+        return owner(key, candidates(self._living, node)) == self.ledger.replica
 
     async def prepare(self) -> None:
         """Take services over, in the background; return when they are there to be shown, or after a moment."""
@@ -186,16 +197,10 @@ class Watch:
         return failed
 
     async def _look(self) -> None:
-        living = self._living
+        living: dict[str, str | None] = {self.ledger.replica: self._node}
         if self._shared:
             await self._yield_lost()
-            if not self._begun:
-                # Who begins says that it lives before it asks who else does: of two, one at least sees the other.
-                await replicas.begun(self._store, self.ledger.replica, self.ledger.started)
-                self._begun = True
-            known = await replicas.known(self._store)
-            beats = {one.id: (one.started_at, one.heartbeat_at) for one in known if one.ended_at is None}
-            living = self._liveness.look(beats, self._clock.monotonic())
+            living = await self._look_for_others()
         if not self._stale and living == self._living and not await self._registry.changed():
             return
         self._stale = True  # until all of it is done: where the store fails half-way, the next second begins anew
@@ -203,7 +208,21 @@ class Watch:
         self.services = {service.id: service for service in services}
         self._living = living
         # What another still watches becomes ours in one of the next seconds.
-        self._stale = not await self._settle([one for one in services if owner(one.key, living) == self.ledger.replica])
+        self._stale = not await self._settle([one for one in services if self.owns(one.key, one.node)])
+
+    async def _look_for_others(self) -> dict[str, str | None]:
+        """Say that we live and where, and return who does, with the node of each."""
+        own = self.ledger.replica
+        if not self._begun:
+            # Who begins says that it lives before it asks who else does: of two, one at least sees the other.
+            await replicas.begun(self._store, own, self.ledger.started, self._node)
+        known = await replicas.known(self._store)
+        nodes = {one.id: one.node for one in known}
+        # A row that was forgotten is made again by the next commit, which says no node.
+        self._begun = nodes.get(own) == self._node
+        beats = {one.id: (one.started_at, one.heartbeat_at) for one in known if one.ended_at is None}
+        living = self._liveness.look(beats, self._clock.monotonic())
+        return {name: nodes.get(name) for name in living} | {own: self._node}
 
     async def _yield_lost(self) -> None:
         """After a time without a commit: take anew what others took over meanwhile, as whoever owns it by now."""
@@ -232,7 +251,7 @@ class Watch:
                 changed.append(standing)
         for standing in changed:
             self.board.refresh(standing, now)  # where two exchanged their names, the second took the first's series
-        others, windowed = self._living - {self.ledger.replica}, self.maintenance.covered(fresh, now)
+        others, windowed = self._living.keys() - {self.ledger.replica}, self.maintenance.covered(fresh, now)
         taken = await self.ledger.take(fresh, others, windowed) if fresh else []
         for standing in taken:
             self.board.add(standing, now)

@@ -134,6 +134,8 @@ async def _due(connection: AsyncConnection, wish: Wish, limit: int, now: float) 
     by = now if wish.due_by is None else wish.due_by
     for state in wish.states:
         query = _DUE_BY_HAND if state == "held" and wish.by_hand else _DUE
+        if wish.only_items is not None:
+            query = query.where(_ITEMS.id.in_(sorted(wish.only_items)))
         if wish.only_for is not None:
             query = query.where(_ITEMS.service.in_(sorted(wish.only_for)))
         bound = {"queue": wish.queue, "state": state, "by": by, "most": limit}

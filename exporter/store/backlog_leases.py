@@ -80,7 +80,7 @@ class Wish:
     """What is to be claimed: at most `limit` items of a queue in some states, due by a moment (None: by now).
 
     `by_hand` takes those that the mode holds whenever they are looked at again. Of restarts,
-    `only_for` are the services that we restart.
+    `only_for` are the services that we restart, and `only_items` the items that a person's command is about.
     """
 
     queue: str
@@ -89,6 +89,7 @@ class Wish:
     due_by: float | None = None
     by_hand: bool = False
     only_for: frozenset[str] | None = None
+    only_items: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,34 +20,36 @@ if TYPE_CHECKING:
 class Replica:
     """One process: when it started and last said that it lives, in seconds since 1970 by its own clock.
 
-    `ended_at` is None until it has ended well; one that was killed only stops saying that it lives.
+    `ended_at` is None until it has ended well; one that was killed only stops saying that it lives. `node` is the host
+    that it runs on, None where it did not say.
     """
 
     id: str
     started_at: float
     heartbeat_at: float
     ended_at: float | None = None
+    node: str | None = None
 
 
-async def begun(store: Store, replica: str, started_at: float) -> None:
-    """Note that a replica begins, before it looks who else lives.
+async def begun(store: Store, replica: str, started_at: float, node: str | None = None) -> None:
+    """Note that a replica begins on a node, or is on another one now, before it looks who else lives.
 
     The heartbeat of an earlier life of that name stays: what that one had open ends there.
     """
-    row = {"id": replica, "started_at": started_at, "heartbeat_at": started_at, "ended_at": None}
+    row = {"id": replica, "started_at": started_at, "heartbeat_at": started_at, "ended_at": None, "node": node}
     async with store.writing() as connection:
         statement = upsert(connection.dialect.name, replicas, ("id",), _begun)
         await connection.execute(statement, [row])
 
 
 async def beat(connection: AsyncConnection, replica: str, started_at: float, at: float) -> None:
-    """Note that a replica lives, in the caller's transaction."""
+    """Note that a replica lives, in the caller's transaction; on which node it has said when it began."""
     row = {"id": replica, "started_at": started_at, "heartbeat_at": at, "ended_at": None}
     await written(connection, upsert(connection.dialect.name, replicas, ("id",), _beaten), [row])
 
 
 def _begun(_old: Any, new: Any) -> dict[str, Any]:
-    return {name: new[name] for name in ("started_at", "ended_at")}
+    return {name: new[name] for name in ("started_at", "ended_at", "node")}
 
 
 def _beaten(_old: Any, new: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-HEAD = "0033"
+HEAD = "0034"
 """The revision of `exporter.store.tables`; a test holds it against the migration scripts."""
 
 UPGRADE_SECONDS = 60.0

@@ -136,6 +136,7 @@ replicas = Table(
     Column("started_at", Double, nullable=False),
     Column("heartbeat_at", Double, nullable=False),
     Column("ended_at", Double),
+    Column("node", String(255)),
     **MYSQL,
 )
-"""The processes that share the store, when each was last seen to live, and when it ended well."""
+"""The processes that share the store, when each was last seen to live, when it ended well, and the host it runs on."""

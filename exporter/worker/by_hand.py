@@ -149,7 +149,10 @@ async def restart_each(  # noqa: PLR0913 -- what to work with, what to restart, 
             for name in fresh:
                 batch.open[name] = await enqueued(name)
             await maintenance.look(store, clock.time())
-            await worker.fill(RESTARTS, Wish(RESTARTS, 0, due_by=clock.time() + RESERVED if fresh else None))
+            # What alerts led to is left to the server, and to who has to release it.
+            ours = frozenset(batch.open.values())
+            wish = Wish(RESTARTS, 0, due_by=clock.time() + RESERVED if fresh else None, only_items=ours)
+            await worker.fill(RESTARTS, wish)
             if running := worker.leases.acting():
                 await asyncio.wait(running, timeout=LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED)
             elif not fresh:

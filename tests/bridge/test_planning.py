@@ -11,8 +11,10 @@ from servers.backlog import enqueue, new
 
 from exporter import config
 from exporter.bridge.planning import planned
+from exporter.bridge.rulebook import rulebook
 from exporter.circuit import Circuit, Key
 from exporter.clock import SystemClock
+from exporter.policy import decide
 from exporter.restarting.strategy import restartable
 from exporter.restarting.surroundings import Surroundings
 from exporter.store import (
@@ -153,7 +155,7 @@ FLEET = {"fleet_breaker": {"at_least": 2, "share": 0.2}}
         pytest.param(stale_trial, {}, "run", None, "nothing is in the way", id="a trial that runs no more"),
         pytest.param(parent, {}, "held", "dependency", "db, which it needs, is mended first: its own", id="parent"),
         pytest.param(busy, {}, "held", "busy", "it is being restarted just now (item 1)", id="busy"),
-        pytest.param(budget, BUDGET, "held", "budget", "1 restarts of all services began within 600 s", id="budget"),
+        pytest.param(budget, BUDGET, "held", "budget", "1 restart of all services began within 600 s", id="budget"),
         pytest.param(budget, {}, "run", None, "nothing is in the way", id="no budget"),
         pytest.param(nothing, {"windows": lambda *_: "upgrade"}, "held", "window", "held: upgrade", id="window"),
     ],
@@ -237,6 +239,24 @@ async def test_what_the_rule_says_comes_first(store: Store, alert: tuple[str, st
     (step,) = await steps(store, alert)
     assert step.verdict == verdict
     assert said in step.sentence
+
+
+@pytest.mark.parametrize(
+    ("alert", "said"),
+    [
+        ("Down", "waits in restarts for a person: its service has no `restart`"),
+        ("Ask", "waits until a person releases it, and then for one to do it: its service has no `restart`"),
+        ("See", "only observed: `mode` is observe"),
+    ],
+)
+def test_a_service_without_a_restart_waits_for_a_person(alert: str, said: str) -> None:
+    """Whoever decides on the alert says so; of one that has a restart it says nothing of that."""
+    book = rulebook(configured())
+    (bare,) = decide({"alertname": alert, "target": "bare"}, book)
+    assert said in bare.sentence
+    (web,) = decide({"alertname": alert, "target": "web"}, book)
+    assert "has no `restart`" not in web.sentence
+    assert (web.verdict, web.queue) == (bare.verdict, bare.queue)
 
 
 async def test_without_a_store_nothing_is_known() -> None:

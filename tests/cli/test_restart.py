@@ -19,10 +19,12 @@ import pytest
 from servers.program import Program
 from servers.programs import free_port, until
 from servers.restarts import HELPS_NOT, Machine, written
+from sqlalchemy import update
 
 from exporter.circuit import Circuit, Key
 from exporter.store import audit, backlog, circuits, replicas, service_leases, service_restarts
 from exporter.store.backlog import NewItem
+from exporter.store.bridge_tables import backlog_items
 from exporter.store.options import StoreOptions
 from exporter.store.store import Store
 
@@ -87,6 +89,18 @@ class Place:
         async def put(store: Store) -> None:
             async with store.writing() as connection:
                 await backlog.enqueued(connection, [new], now)
+
+        self.inside(put)
+
+    def asked(self, name: str, **values: Any) -> None:
+        """Store an item that a person asked for, as it is by now."""
+
+        async def put(store: Store) -> None:
+            number, _ = await backlog.add(
+                store, "restarts", name, "asked for", actor="cli:ann", now=time.time(), service=name
+            )
+            async with store.writing() as connection:
+                await connection.execute(update(backlog_items).where(backlog_items.c.id == number).values(values))
 
         self.inside(put)
 
@@ -203,7 +217,7 @@ def test_the_plan_has_the_order_the_arguments_and_each_reason(printed: Callable[
     assert "`watchbridge windows end ID`" in rows["web"]["why"]
     assert rows["web"]["after"] == ["db"]
     assert rows["web"]["circuits"] == {"web": "closed", "the group front": "closed"}
-    assert "1 restarts of all services began" in rows["web"]["budget"]
+    assert "1 restart of all services began" in rows["web"]["budget"]
     assert rows["sick"]["why"].endswith("`watchbridge circuits reset sick` lets it be tried at once")
     assert rows["sick"]["dependency"] == "web, which it needs, is mended first: its own restart is held (window)"
     assert rows["sick"]["unseen"] == ["not probed: web, db (what the store saw last counts)"]
@@ -302,20 +316,40 @@ def test_here_only_what_is_named_is_run(restart: Callable[..., Any], place: Plac
 @pytest.mark.parametrize(
     ("state", "code", "marks", "said"),
     [
-        ({"state": "held", "hold": "mode"}, 0, 1, ""),
+        ({"state": "pending"}, 0, 1, "is there already: pending."),
         ({"state": "failed", "due_at": 4e9}, 0, 1, "is there already: failed; it is tried at once"),
         ({"state": "held", "hold": "budget", "due_at": 4e9}, 1, 0, "is there already: held"),
     ],
 )
-def test_here_what_is_there_already_is_used(
+def test_here_what_a_person_asked_for_already_is_used(
     restart: Callable[..., Any], place: Place, state: dict[str, Any], code: int, marks: int, said: str
 ) -> None:
-    """What the mode holds, or waits for its next attempt, is run at once; what is held for another reason is told."""
-    place.item("db", **state)
+    """What waits, also for its next attempt, is run at once; what is held is told."""
+    place.asked("db", **state)
     done = restart("db", "--here")
     assert (done.code, place.machine.marks("db")) == (code, marks)
     assert said in done.err
     assert len(place.items()) == 1
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"state": "held", "hold": "budget", "due_at": 4e9},
+        {"state": "failed", "due_at": 4e9},
+        {"state": "dead"},
+    ],
+)
+def test_here_it_is_done_beside_what_an_alert_led_to(
+    restart: Callable[..., Any], place: Place, state: dict[str, Any]
+) -> None:
+    """Which is left as it is: what a person wants waits for nothing of that."""
+    place.item("db", **state)
+    done = restart("db", "--here")
+    assert (done.code, done.err, place.machine.marks("db")) == (0, "", 1)
+    there, own = place.items()
+    assert (there.state, there.hold, there.approved_by) == (state["state"], state.get("hold"), None)
+    assert (own.origin, own.state) == ("cli", "done")
 
 
 def test_here_a_service_of_another_node_is_refused(restart: Callable[..., Any], place: Place) -> None:
@@ -349,6 +383,17 @@ def test_stopped_it_leaves_nothing_running_and_writes_that_down(place: Place, nu
     assert item.lease_owner is None
     (attempt,) = place.inside(lambda store: service_restarts.history(store, "db", since=0.0))
     assert (attempt.ended_at is None, attempt.acted) == (False, None)
+
+
+def test_what_waits_is_listed_with_its_sentence_below_its_action(watchbridge: Callable[..., Any], place: Place) -> None:
+    place.item("db", state="held", hold="budget", explanation="more from 12:08:27 UTC")
+    listed = watchbridge("backlog", "list", "--config", place.path)
+    assert listed.code == 0
+    assert "Explanation" in listed.out.splitlines()[0]
+    assert "more from 12:08:27 UTC" in listed.out
+    status = watchbridge("backlog", "status", "--output", "json", "--config", place.path)
+    rows = {row["queue"]: row for row in json.loads(status.out)}
+    assert (rows["restarts"]["action"], rows["restarts"]["held"]) == ("restart", 1)
 
 
 # By a running server
@@ -391,14 +436,15 @@ def _reset(place: Place) -> int:
 
 
 def test_the_mode_does_not_hold_what_a_person_wants(printed: Callable[..., Any], place: Place) -> None:
-    """What a rule wanted and the mode holds is released: one restart is enough, the item that is there is the one."""
+    """Each has an item of its own; what a rule wanted, and the mode holds, is released by nobody."""
     place.write(mode="approve")
     place.item("db", state="held", hold="mode", mode="approve", due_at=time.time() + 300)
     with serving(place):
-        released, added = printed("db", "web")
-        assert [(row["item"], row["outcome"]) for row in (released, added)] == [(1, "released"), (2, "enqueued")]
+        assert [(row["item"], row["outcome"]) for row in printed("db", "web")] == [(2, "enqueued"), (3, "enqueued")]
         until(lambda: place.machine.order() == ["db", "web"], 30, "the restarts")
-    assert (place.items()[0].approved_by or "").startswith("cli:")
+    of_rule, *own = place.items()
+    assert (of_rule.state, of_rule.hold, of_rule.approved_by) == ("held", "mode", None)
+    assert all((one.approved_by or "").startswith("cli:") for one in own)
 
 
 def test_not_even_where_nothing_else_is_run(printed: Callable[..., Any], place: Place) -> None:

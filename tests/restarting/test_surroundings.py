@@ -130,10 +130,32 @@ async def test_a_look_that_is_under_way_then_is_not_decided_on(scene: Scene, how
     """It may have seen up what is down now, or have asked by a probe that is another one now."""
     assert scene.around.ready(["web"]) == NOBODY
     looking = list(scene.around._looking.values())
+    await asyncio.sleep(0)
     (scene.around.forget if how == "restarted" else scene.adopt)()
     await asyncio.wait(looking, timeout=20)
+    assert (scene.woken, scene.around.down) == (2, {})
     assert await scene.ready("web") == NOBODY
     assert await scene.ready("web") == WEB
+
+
+async def test_it_is_looked_anew_beside_a_look_that_hangs(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it would have said nobody waits for; but it counts among those that are under way at once, and is ended."""
+    monkeypatch.setattr(surroundings, "AT_ONCE", 3)
+    scene.adopt(db={"kind": "command", "argv": ["/bin/sleep", "60"], "timeout": "30s"})
+    scene.machine.up("api").touch()
+    assert scene.around.ready(["web"]) == NOBODY
+    await asyncio.wait([scene.around._looking["api"]], timeout=20)
+    (hanging,) = [task for task in scene.around._looking.values() if not task.done()]
+    scene.adopt()
+    assert await scene.ready("web") == NOBODY
+    assert await scene.ready("web") == WEB
+    assert set(scene.around.down) == {"db"}
+    monkeypatch.setattr(surroundings, "AT_ONCE", 1)
+    scene.around.forget()
+    assert await scene.ready("web") == NOBODY
+    assert await scene.ready("web") == NOBODY
+    await scene.around.close()
+    assert hanging.cancelled()
 
 
 async def test_silences_and_alarms_are_asked_too(scene: Scene) -> None:

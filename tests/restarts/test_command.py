@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from restarts.configured import ITEM, PARTS, mistakes, options
+from restarts.configured import ITEM, PARTS, mistakes, options, warnings
 
 from exporter import handover, processes
 from exporter.model import Done, GiveUp, Outcome, Retry
@@ -98,11 +98,7 @@ async def test_it_does_not_say_how_the_service_is() -> None:
 
 WRONG = [
     pytest.param({"argv": []}, "argv: ", id="nothing"),
-    pytest.param(
-        {"argv": ["no-such-program"]}, "argv[0]: there is no program 'no-such-program' in /usr/", id="unknown"
-    ),
     pytest.param({"argv": ["./restart"]}, "argv[0]: './restart' is a relative path: write the whole", id="relative"),
-    pytest.param({"argv": ["{service}"]}, "argv[0]: there is no program '{service}'", id="no alert chooses it"),
     pytest.param({"argv": ["true", "a\0b"]}, "argv[1]: holds a NUL character", id="NUL"),
     pytest.param({"argv": ["true"], "environment": {"A=B": "1"}}, "environment.'A=B': wanted a name without", id="="),
     pytest.param({"argv": ["true"], "environment": {"A": "\0"}}, "environment.A: wanted a name without", id="a NUL"),
@@ -114,6 +110,39 @@ WRONG = [
 def test_a_mistake_in_the_configuration_has_its_sentence(keys: dict[str, Any], sentence: str) -> None:
     [told] = mistakes({"kind": "command", **keys})
     assert told.startswith(sentence)
+
+
+WARNED = [
+    pytest.param(["no-such-program"], ["argv[0]: there is no program 'no-such-program' in /usr/"], id="not here"),
+    pytest.param(
+        ["true", "{service}"],
+        ["argv[1]: nothing is filled in here: the program is given '{service}' as it stands"],
+        id="nothing is filled in",
+    ),
+    pytest.param(
+        ["{service}"],
+        ["argv[0]: nothing is filled in here", "argv[0]: there is no program '{service}'"],
+        id="no alert chooses it",
+    ),
+    pytest.param(["true", "a {b c} ${d}"], [], id="other braces"),
+]
+
+
+@pytest.mark.parametrize(("argv", "sentences"), WARNED)
+def test_what_is_hardly_meant_is_a_warning(argv: list[str], sentences: list[str]) -> None:
+    """What is missing here may be on the service's own node."""
+    found = warnings({"kind": "command", "argv": argv})
+    assert len(found) == len(sentences)
+    for told, sentence in zip(found, sentences, strict=True):
+        assert told.startswith(sentence)
+
+
+def test_a_program_that_anybody_may_write_to_is_a_mistake(tmp_path: Path) -> None:
+    program = tmp_path / "restart"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o757)
+    [told] = mistakes({"kind": "command", "argv": [str(program)]})
+    assert told.startswith(f"argv[0]: anybody may write to {str(program.resolve())!r}")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a program with who started it")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from restarts.configured import ITEM, PARTS, mistakes, options
+from restarts.configured import ITEM, PARTS, mistakes, options, warnings
 from servers import systemd as server
 
 from exporter.config.options import Duration
@@ -373,6 +373,40 @@ async def test_a_pid_file_says_which_of_several_is_meant(place: Place, way: None
     started(await restart(argv=place.argv, pid_file=place.pid_file))
     assert meant.wait(10) == -signal.SIGTERM
     assert other.poll() is None
+
+
+async def test_a_program_that_does_not_write_its_pid_file_is_not_started_beside_itself(place: Place, way: None) -> None:
+    """What we started last for that file is ended, as long as we live; what another one names is not."""
+    first = started(await restart(argv=place.argv, pid_file=place.pid_file))
+    other = started(await restart(argv=place.argv, pid_file=place.folder / "other.pid"))
+    outcome = await restart(argv=place.argv, pid_file=place.pid_file)
+    second = started(outcome)
+    assert outcome.detail == f"ended the process {first.pid} by SIGTERM; started as the process {second.pid}"
+    assert {one.pid for one in place.running()} == {other.pid, second.pid}
+    second.kill()
+    until(lambda: not second.is_running())  # its status is taken a moment later
+    third = await restart(argv=place.argv, pid_file=place.pid_file)
+    assert third.detail.startswith(f"there is no process of '{place.pid_file}', or nothing in it; ")
+
+
+async def test_what_its_pid_file_names_is_ended_once(place: Place) -> None:
+    """Also where we started it ourselves."""
+    first = started(await restart(argv=place.argv, pid_file=place.pid_file))
+    place.pid_file.write_text(str(first.pid))
+    outcome = await restart(argv=place.argv, pid_file=place.pid_file)
+    assert outcome.detail.startswith(f"ended the process {first.pid} by SIGTERM; ")
+    assert [one.pid for one in place.running()] == [started(outcome).pid]
+
+
+async def test_another_that_has_the_number_of_what_we_started_is_left_alone(
+    place: Place, way: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began later."""
+    stranger = place.start()
+    started_last = {(str(place.pid_file), *place.argv): (stranger.pid, psutil.Process(stranger.pid).create_time() - 1)}
+    monkeypatch.setattr(process, "_started", started_last)
+    started(await restart(argv=place.argv, pid_file=place.pid_file))
+    assert stranger.poll() is None
 
 
 async def test_a_stale_pid_file_is_nothing_that_runs(place: Place) -> None:
@@ -795,7 +829,6 @@ def test_the_defaults_and_the_keys(place: Place) -> None:
 MISTAKES = [
     pytest.param({"argv": []}, "argv: ", id="no program"),
     pytest.param({"argv": ["./worker"]}, "argv[0]: './worker' is a relative path", id="relative"),
-    pytest.param({"argv": ["/nowhere/at/all"]}, "argv[0]: '/nowhere/at/all' is no program", id="missing"),
     pytest.param({"argv": ["sleep", "a\0"]}, "argv[1]: holds a NUL", id="NUL"),
     pytest.param({"argv": ["sleep"], "match": []}, "match: ", id="nothing matched"),
     pytest.param({"argv": ["sleep"], "match": [""]}, "match: would fit any process", id="anything matched"),
@@ -811,3 +844,26 @@ def test_a_mistake_is_told_at_its_place(given: dict[str, Any], words: str) -> No
     found = mistakes({"kind": "process", **given})
     assert len(found) == 1
     assert words in found[0]
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("/nowhere/at/all", "'/nowhere/at/all' is no program that this user may run: check its path and its mode"),
+        ("no-such-program", "there is no program 'no-such-program' in /usr/"),
+    ],
+)
+def test_a_program_that_is_not_here_is_a_warning(program: str, words: str) -> None:
+    """It may be on the service's own node alone."""
+    assert mistakes({"kind": "process", "argv": [program]}) == []
+    [told] = warnings({"kind": "process", "argv": [program]})
+    assert told.startswith(f"argv[0]: {words}")
+    assert told.endswith("; until then it fails on this host")
+
+
+def test_a_program_that_anybody_may_write_to_is_a_mistake(place: Place) -> None:
+    program = place.folder / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o757)
+    [told] = mistakes({"kind": "process", "argv": [str(program)]})
+    assert told.startswith(f"argv[0]: anybody may write to {str(program.resolve())!r}")

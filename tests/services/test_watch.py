@@ -421,28 +421,22 @@ async def test_replicas_share_the_services_and_take_over_from_the_dead(
     assert set(first.states()) == set(names)
 
 
+X, Y, NOBODYS = ({f"{node}{number}" for number in range(4)} for node in ("x", "y", "nowhere"))
+FREE = {f"free{number}" for number in range(4)}
+ANYBODYS = NOBODYS | FREE
+
+
 def placed(door: Door, node: str | None = None) -> Configuration:
     """Return a configuration of services that belong to the nodes x and y, to one where nobody is, and to none.
 
     `node` is the one of the replica that reads it: its host where it is left out.
     """
-    where = {f"{node}{number}": node for node in ("x", "y", "nowhere") for number in range(4)}
-    lines = [
-        f"  {name}: {{probe: {{kind: tcp, address: '127.0.0.1:{door.port}', every: 10s}}{more},"
-        f" restart: {{kind: command, argv: [/bin/true]}}}}"
-        for name, more in [*((name, f", node: {at}") for name, at in where.items()), *((f"any{n}", "") for n in range(6))]
-    ]
+    probe = f"probe: {{kind: tcp, address: '127.0.0.1:{door.port}', every: 10s}}"
+    both = f"{probe}, restart: {{kind: command, argv: [/bin/true]}}"
+    lines = [f"  {name}: {{{both}, node: {name.rstrip('0123')}}}" for name in sorted(X | Y | NOBODYS)]
+    lines += [f"  {name}: {{{both}}}" for name in sorted(FREE)]
     own = "" if node is None else f"node: {node}\n"
     return config.parse("\n".join([f"{own}services:", *lines, ""]), name="test.yml")
-
-
-def of(process: Process, *nodes: str) -> set[str]:
-    """Return what a process watches of the services of these nodes."""
-    return {name for name in process.states() if name.rstrip("0123456789") in nodes}
-
-
-X, Y = {f"x{number}" for number in range(4)}, {f"y{number}" for number in range(4)}
-ANYBODYS = {*(f"nowhere{number}" for number in range(4)), *(f"any{number}" for number in range(6))}
 
 
 async def test_a_service_of_a_node_is_watched_there_while_a_replica_lives_on_it(
@@ -453,8 +447,8 @@ async def test_a_service_of_a_node_is_watched_there_while_a_replica_lives_on_it(
     first = process(await open_store(shared), clock, "a", placed(door, "x"))
     second = process(await open_store(shared), clock, "y", placed(door))
     await both(first, second, 8)
-    assert (of(first, "x", "y"), of(second, "x", "y")) == (X, Y)
-    shares = of(first, "any", "nowhere"), of(second, "any", "nowhere")
+    assert [set(one.states()) & (X | Y) for one in (first, second)] == [X, Y]
+    shares = set(first.states()) & ANYBODYS, set(second.states()) & ANYBODYS
     assert shares[0] | shares[1] == ANYBODYS
     assert not shares[0] & shares[1]
     assert all(shares)
@@ -484,10 +478,10 @@ async def test_replicas_of_one_node_divide_its_services(
         for one in all_:
             await one.work()
     first, second, third = all_
-    assert of(first, "x") | of(second, "x") == X
-    assert of(first, "x")
-    assert of(second, "x")
-    assert of(third, "x", "y") == Y
+    assert set(first.states()) & X | set(second.states()) & X == X
+    assert set(first.states()) & X
+    assert set(second.states()) & X
+    assert set(third.states()) & (X | Y) == Y
     assert sorted(name for one in all_ for name in one.states()) == sorted(X | Y | ANYBODYS)
 
 
@@ -499,16 +493,16 @@ async def test_a_replica_that_a_reload_moves_is_on_its_new_node(
     first = process(await open_store(shared), clock, "a", placed(door, "x"))
     second = process(await open_store(shared), clock, "b", placed(door, "elsewhere"))
     await both(first, second, 8)
-    assert of(first, "x") == X
+    assert set(first.states()) & X == X
     assert first.watch.living_nodes == {"x", "elsewhere"}
     second.adopt(placed(door, "y"))
     await both(first, second, 8)
-    assert (of(first, "x", "y"), of(second, "x", "y")) == (X, Y)
+    assert [set(one.states()) & (X | Y) for one in (first, second)] == [X, Y]
     assert first.watch.living_nodes == second.watch.living_nodes == {"x", "y"}
     for one, node in ((first, "y"), (second, "x")):
         one.adopt(placed(door, node))
     await both(first, second, 8)
-    assert (of(first, "x", "y"), of(second, "x", "y")) == (Y, X)
+    assert [set(one.states()) & (X | Y) for one in (first, second)] == [Y, X]
     assert sorted([*first.states(), *second.states()]) == sorted(X | Y | ANYBODYS)
 
 

@@ -145,7 +145,7 @@ def test_the_keys_beside_a_kind_have_their_rows_and_defaults():
 def item(attempts: int, origin: str) -> BacklogItem:
     """Return an item whose attempt of that number has ended."""
     blank = dict.fromkeys(field.name for field in fields(BacklogItem))
-    return BacklogItem(**{**blank, "attempts": attempts, "origin": origin})  # type: ignore[arg-type]
+    return BacklogItem(**{**blank, "attempts": attempts, "origin": origin, "created_at": 0.0})  # type: ignore[arg-type]
 
 
 def test_what_becomes_of_an_item_is_what_the_code_does():

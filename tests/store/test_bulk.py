@@ -75,7 +75,7 @@ async def test_what_is_written_is_read(url: str, open_store: Callable[..., Any])
         await bulk.written(connection, statement, rows[1:])
     async with store.reading() as connection:
         found = (await connection.execute(select(replicas).order_by(replicas.c.id))).all()
-    assert [tuple(one) for one in found] == [("one", 1.0, 2.0, None), ("two", 3.0, 4.0, 5.0)]
+    assert [tuple(one) for one in found] == [("one", 1.0, 2.0, None, None), ("two", 3.0, 4.0, 5.0, None)]
 
 
 async def test_what_is_refused_is_written_by_halves_nowhere(url: str, open_store: Callable[..., Any]) -> None:

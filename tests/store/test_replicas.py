@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import text
+
 from exporter.store import replicas, service_states
 from exporter.store.replicas import Replica
 from exporter.store.service_states import Stretch
@@ -58,6 +60,19 @@ async def test_the_node_of_a_replica_is_what_it_said_last(url: str, open_store: 
     await replicas.begun(store, "a", 4.0, "Web1")
     await replicas.begun(store, "b", 4.0)
     assert await nodes() == {"a": "Web1", "b": None, "silent": None}
+
+
+async def test_replicas_of_an_older_store_are_on_no_node(url: str, open_store: Callable[..., Any]) -> None:
+    """The upgrade keeps them, and they say it when they begin anew."""
+    older = await open_store(url)
+    async with older.writing() as connection:
+        await replicas.beat(connection, "a", 1.0, 2.0)
+        await connection.execute(text("ALTER TABLE replicas DROP COLUMN node"))
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0033'"))
+    store = await open_store(url)
+    assert await replicas.known(store) == [Replica("a", 1.0, 2.0)]
+    await replicas.begun(store, "a", 3.0, "web1")
+    assert await replicas.known(store) == [Replica("a", 3.0, 2.0, node="web1")]
 
 
 async def test_a_replica_is_forgotten_when_nothing_needs_it(

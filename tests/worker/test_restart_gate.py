@@ -97,11 +97,11 @@ TOLD: Final[dict[str, tuple[str | None, str, float | None]]] = {
     "window": ("window", "upgrade until noon", NOW + WINDOW_AGAIN),
     "silenced": ("silenced", "ann silenced it", NOW + WINDOW_AGAIN),
     "settled": (None, "it was restarted and verified for another item meanwhile", None),
-    "circuit": ("circuit", "the circuit of web is open after 3 failures: one trial in 200 s", NOW + 200),
+    "circuit": ("circuit", "the circuit of web is open after 3 failures: one trial from 12:03:27 UTC", NOW + 200),
     "dependency": ("dependency", "db, which it needs, is down: no answer", NOW + AGAIN),
     "budget": (
         "budget",
-        "1 restarts of all services began within 600 s, and 1 are its budget: more in 500 s",
+        "1 restart of all services began within 600 s, of a budget of 1: more from 12:08:27 UTC",
         NOW + 500,
     ),
     "fleet": (
@@ -114,7 +114,10 @@ TOLD: Final[dict[str, tuple[str | None, str, float | None]]] = {
     ),
     "busy": ("busy", "it is being restarted just now (item 9)", NOW + BUSY_AGAIN),
 }
-"""What is told of each, and when it is looked at again by our clock, whatever the clock of the store says."""
+"""What is told of each, and when it is looked at again by our clock, whatever the clock of the store says.
+
+Times in sentences are those of the store's clock.
+"""
 
 
 def told(verdict: Go | Held) -> tuple[str | None, str, float | None]:

@@ -186,7 +186,7 @@ async def test_a_circuit_opens_at_the_third_failure_and_one_trial_of_nine_closes
     await turned(worker)
     first = await here.item(numbers[0])
     assert (first.state, first.hold, first.attempts) == ("held", "circuit", 3)
-    assert first.explanation.startswith("the circuit of mysql is open after 3 failures: one trial in ")
+    assert first.explanation.startswith("the circuit of mysql is open after 3 failures: one trial from ")
     numbers += await fires(here, *["mysql"] * 8)
     await passes(here, 200.0)
     await turned(worker)
