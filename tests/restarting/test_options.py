@@ -129,9 +129,9 @@ def test_a_restart_that_acts_on_one_host_says_which(
 
 
 def test_what_has_no_effect_without_a_restart_is_told() -> None:
-    for word in ("node", "alarm"):
-        [told] = warnings({"probe": PROBE, word: "x"})
-        assert told == "services.web: has no `restart`: `node` and `alarm` have no effect"
+    [told] = warnings({"probe": PROBE, "alarm": "x"})
+    assert told == "services.web.alarm: has no effect, as the service has no `restart`"
+    assert warnings({"probe": PROBE, "node": "x"}) == [], "it says who probes it"
 
 
 def test_which_kinds_act_on_a_host() -> None:
