@@ -206,7 +206,7 @@ SECTIONS: Final = (
         options=str,
         shape="optional",
         help="The name of the host that this process runs on, as services say it with `node`; left out, the host's.",
-        facts=Facts(minimum=1, maximum=253, pattern=rf"[^\s{_CONTROLS}]+", example="web1"),
+        facts=Facts(minimum=1, maximum=253, pattern=rf"[^\s{_CONTROLS}]*", example="web1"),
     ),
     Section(
         word="incidents",

@@ -140,7 +140,7 @@ class ServiceOptions:
         example="web1",
         minimum=1,
         maximum=253,
-        pattern=rf"[^\s{_CONTROLS}]+",
+        pattern=rf"[^\s{_CONTROLS}]*",
     )
     alarm: str | None = option(
         None, help="The name of its process in the tables of `alarms`. Left out: the service's own name.", minimum=1
