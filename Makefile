@@ -54,6 +54,7 @@ bench: $(VENV)/.test ## measure beside the peers
 	$(BIN)/python benchmarks/services_memory.py
 	$(BIN)/python benchmarks/webhook_intake.py
 	$(BIN)/python benchmarks/backlog_queue.py
+	$(BIN)/python benchmarks/restart_latency.py
 
 clean: ## remove what was built, and the environment
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
