@@ -121,7 +121,12 @@ def test_the_order_of_decisions_is_that_of_the_gate():
 def test_when_it_is_looked_at_again_is_what_the_gate_says():
     again = {row[0].strip("`"): row[2] for row in tables("The order of decisions")[0]}
     assert again["window"] == again["silenced"] == f"every {gate.WINDOW_AGAIN:g} s"
-    assert again["fleet"] == f"every {restart_gate.AGAIN:g} s"
+    many = restart_gate.AGAIN / restart_gate.FLEET_AGAIN
+    assert again["fleet"] == (
+        f"every {restart_gate.AGAIN:g} s; with more than {many:g} failing services,"
+        f" {restart_gate.FLEET_AGAIN:g} s for each, a minute at most"
+    )
+    assert restart_gate.LONGEST_FLEET_AGAIN == 60.0
     assert again["dependency"].startswith(f"every {restart_gate.AGAIN:g} s")
     assert again["resolved"].startswith(f"every {restart_gate.AGAIN:g} s")
     assert again["busy"].startswith(f"every {restart_gate.BUSY_AGAIN:g} s")
