@@ -8,9 +8,8 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter.errors import UnreachableError, WatchbridgeError
-from exporter.labels import normalised
 from exporter.process_alarms import deciding
+from exporter.process_alarms.clearing import CLEAR_SECONDS, Clearing
 from exporter.process_alarms.deciding import Changes, Terms
 from exporter.process_alarms.noting import Noting, Told, logged
 from exporter.process_alarms.options import services_by_process
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from exporter.config import Configuration
     from exporter.databases.database import Database
     from exporter.model import Clock, Mode
-    from exporter.process_alarms.process import Process
     from exporter.store.process_alarms import Alarm
     from exporter.store.store import Store
 
@@ -35,10 +33,6 @@ REFRESH_SECONDS: Final = 5.0
 """How long those who decide wait for all sources."""
 AGAIN_AFTER: Final = 300.0
 """Seconds after the end of its item after which an alarm that still stands leads to another one."""
-CLEAR_SECONDS: Final = 20.0
-"""How long clearing the alarms of a service in one source may take."""
-CLEARED: Final = 100
-"""Processes of one service whose alarms are cleared in a source: more are hardly one service."""
 PIECE: Final = 1000
 """Alarms that one transaction takes."""
 PURGE_EVERY: Final = 3_600.0
@@ -150,7 +144,7 @@ class Alarms:
     async def _note_one(self, source: AlarmSource) -> None:
         known = await process_alarms.standing(self._store, source.name)
         helped = await self._helped(known)
-        late = {alarm.service for alarm in known if alarm.id in helped and self._is_due_again(alarm)}
+        late = [alarm for alarm in known if alarm.id in helped and self._is_due_again(alarm)]
 
         def is_due(alarm: Alarm) -> bool:
             return alarm.id not in helped and self._is_due_again(alarm)
@@ -171,15 +165,12 @@ class Alarms:
             newest = await service_restarts.verified(connection, {alarm.service or "" for alarm in done})
         return {alarm.id for alarm in done if (alarm.item_id or 0) <= newest.get(alarm.service or "", 0)}
 
-    async def _clear_late(self, source: AlarmSource, services: set[str | None]) -> None:
+    async def _clear_late(self, source: AlarmSource, alarms: Sequence[Alarm]) -> None:
         """Try anew to clear what could not be cleared after a restart that helped; the source's turn is ours."""
-        for service in sorted(one for one in services if one is not None):
-            self._over = {number: (item, self._clock.monotonic()) for number, (item, _) in self._over.items()}
-            try:
-                failures = await self._clear_in(source, service)
-            except WatchbridgeError as error:
-                failures = [str(error)]
-            for sentence in failures:
+        for alarm in alarms:
+            self._over[alarm.id] = alarm.item_id, self._clock.monotonic()
+        for service in sorted({alarm.service for alarm in alarms if alarm.service is not None}):
+            for sentence in await self._clearing.done(source, service):
                 log.warning("%s is well after its restart, and stays in alarm: %s", service, sentence)
 
     async def _write(self, source: str, mode: Mode | None, found: Changes) -> None:
@@ -266,55 +257,16 @@ class Alarms:
         return [sentence for found in failures for sentence in found]
 
     async def _cleared(self, source: AlarmSource, service: str) -> list[str]:
-        what = f"the alarm of {service!r} in {source.name!r} was not cleared"
         try:
             async with asyncio.timeout(CLEAR_SECONDS), source.turn:
-                return await self._clear_in(source, service)
+                return await self._clearing.done(source, service)
         except TimeoutError:
+            what = f"the alarm of {service!r} in {source.name!r} was not cleared"
             return [f"{what}: that took longer than {CLEAR_SECONDS:g} s"]
-        except WatchbridgeError as error:
-            return [f"{what}: {error}"]
-        except Exception as error:
-            log.exception("an alarm was not cleared")
-            return [f"{what} ({type(error).__name__}): its log line has the place"]
 
-    async def _clear_in(self, source: AlarmSource, service: str) -> list[str]:
-        had = any(self._terms.service(one) == service for one in source.processes)
-        await source.look_now()
-        if not source.is_known and had:
-            raise UnreachableError(reason=source.failing)
-        if not source.is_known:
-            return []
-        mine = [one for one in source.processes if self._terms.service(one) == service][:CLEARED]
-        heads = [process_alarms.head_of(source.name, one.id) for one in mine]
-        known = await process_alarms.of_heads(self._store, heads) if heads else []
-        failures: list[str] = []
-        cleared: list[Process] = []
-        tables = await source.tables()
-        for process in mine:
-            number = normalised(process.id)
-            try:
-                changed = await tables.clear(process)
-            except WatchbridgeError as error:
-                failures.append(f"the alarm of process {number} in {source.name!r} was not cleared: {error}")
-                break  # the next one would fail alike, and take as long
-            cleared.append(process)
-            if changed:
-                log.info("DB UPDATE LOG: Successfully updated alarm status for process_id: %s", number)
-        if cleared:
-            source.without(frozenset(one.id for one in cleared))
-            await self._note_cleared(source.name, known, cleared)
-        return failures
-
-    async def _note_cleared(self, source: str, known: Sequence[Alarm], cleared: Sequence[Process]) -> None:
-        heads = {process_alarms.head_of(source, one.id) for one in cleared}
-        over = [one for one in known if one.head in heads]
-        if over:
-            # What cannot be written now, the next look finds ended.
-            with contextlib.suppress(service_leases.DecisionsBusyError):
-                async with service_leases.deciding(self._store) as (connection, _):
-                    noting = Noting(source, self._terms, "auto", self._scope)
-                    await noting.cleared(connection, over, self._clock.time())
+    @property
+    def _clearing(self) -> Clearing:
+        return Clearing(self._store, self._clock, self._scope, self._terms)
 
 
 def _plan(services: Mapping[str, Any], service: str) -> str:

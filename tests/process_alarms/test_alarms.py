@@ -18,8 +18,9 @@ from sqlalchemy import select
 from exporter.process_alarms import alarms
 from exporter.process_alarms.alarms import AGAIN_AFTER, PURGE_EVERY
 from exporter.process_alarms.options import AlarmOptions
-from exporter.store import audit, backlog, process_alarms
+from exporter.store import audit, backlog, process_alarms, service_restarts
 from exporter.store.restart_tables import process_alarms as table
+from exporter.store.service_restarts import ServiceRestart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -446,6 +447,42 @@ async def test_a_verified_restart_clears_the_alarm(
         assert [alarm.process_id for alarm in await one.standing()] == ["5"]
         ended = await everything(store)
         assert [(row.process_id, row.ended_by, row.head) for row in ended if row.ended_at] == [("123", "restart", None)]
+
+
+async def test_what_could_not_be_cleared_is_cleared_later(
+    store: Store, monitor: FileDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its service is well after the restart, so there is no other one for it; what others wait for is not put off."""
+    made(monitor, {1: "web", 2: "db"}, {1: 1, 2: 1})
+    async with plant(store, monitor.url, configured("web", "db")) as one:
+        await one.alarms.tick()
+        items = {item.key: item.id for item in await one.items()}
+        attempt = ServiceRestart("web", None, items["web"], 1, one.scope, "command", "rule", one.clock.time())
+        async with store.writing() as connection:
+            await service_restarts.begun(connection, [attempt])
+            end = service_restarts.AttemptEnd(items["web"], acted=True, verified=True, detail="")
+            await service_restarts.ended(connection, [end], one.clock.time())
+        await finish(one, items["web"])
+        monitor.execute(
+            "CREATE TRIGGER stays BEFORE UPDATE OF alarma ON STATUS_PROCESS WHEN NEW.process_id = 1"
+            " BEGIN SELECT RAISE(ABORT, 'not now'); END"
+        )
+        await one.passes()
+        await one.passes(AGAIN_AFTER / 2)
+        await finish(one, items["db"])
+        await one.passes()
+        await one.passes(AGAIN_AFTER / 2)
+        assert "web is well after its restart, and stays in alarm: the alarm of process 1 in 'plant'" in caplog.text
+        assert "not now" in caplog.text
+        monitor.execute("DROP TRIGGER stays")
+        caplog.clear()
+        await one.passes(AGAIN_AFTER / 2)
+        assert sorted(item.key for item in await one.items()) == ["db", "db", "web"], "web's failing put off db's"
+        assert CLEARED.replace("123", "1") not in told(caplog), "it is tried again after as long as the first time"
+        await one.passes(AGAIN_AFTER / 2)
+        assert [line for line in told(caplog) if "Successfully" in line] == [CLEARED.replace("123", "1")]
+        assert [alarm.process_id for alarm in await one.standing()] == ["2"]
+        assert {row.process_id: row.ended_by for row in await everything(store)} == {"1": "restart", "2": None}
 
 
 async def everything(store: Store) -> list[Any]:
