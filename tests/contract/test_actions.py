@@ -15,24 +15,25 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from contract.promises import is_explained
 
 import exporter
 from exporter import acting, kinds
 from exporter.acting import Parts
 from exporter.bridge.options import ActionTiming, AlertmanagerOptions
 from exporter.clock import SystemClock
-from exporter.config.options import Duration, Secret, facts_of
+from exporter.config.options import Duration, Secret
 from exporter.config.schema import entries, of_class
 from exporter.mail import MailOptions
 from exporter.model import Done, GiveUp, Item, Plan, Retry
 from exporter.placeholders import PlaceholderError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
 ACTIONS = kinds.words("actions")
 FOLDER = Path(exporter.__file__).parent / "actions"
@@ -110,24 +111,7 @@ def test_the_word_is_the_file_name() -> None:
 @pytest.mark.parametrize("word", ACTIONS)
 def test_an_action_says_what_it_is(word: str) -> None:
     """The module has a docstring, as has all that it offers; its options are frozen, and each one is explained."""
-    module = kinds.load("actions", word)
-    assert module.__doc__
-    assert module.__doc__.splitlines()[0].endswith(".")
-    for name in ("plan", "act"):
-        assert inspect.getdoc(getattr(module, name)), name
-    for options in _options_classes(module.Options):
-        assert options.__dataclass_params__.frozen, options
-        assert options.__doc__, options
-        for field in dataclasses.fields(options):
-            assert facts_of(field).help.endswith("."), f"{options.__name__}.{field.name}"
-
-
-def _options_classes(options: Any) -> Iterator[Any]:
-    yield options
-    for entry in entries(options):
-        for inner in (entry.type, *get_args(entry.type)):
-            if dataclasses.is_dataclass(inner):
-                yield from _options_classes(inner)
+    is_explained(kinds.load("actions", word), "plan", "act")
 
 
 @pytest.mark.parametrize("word", ACTIONS)

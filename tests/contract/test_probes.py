@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
-import dataclasses
 import inspect
 import math
 import re
@@ -18,11 +17,12 @@ from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
+from contract.promises import is_explained
 
 import exporter
 from exporter import kinds
 from exporter.clock import SystemClock
-from exporter.config.options import Secret, facts_of
+from exporter.config.options import Secret
 from exporter.config.schema import entries, of_class
 from exporter.databases import open_database, options_from_url
 from exporter.errors import UnknownKindError
@@ -32,7 +32,7 @@ from exporter.probing import Parts
 from exporter.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
 PROBES = kinds.words("probes")
 FOLDER = Path(exporter.__file__).parent / "probes"
@@ -148,24 +148,7 @@ def test_a_name_has_one_meaning() -> None:
 @pytest.mark.parametrize("word", PROBES)
 def test_a_probe_says_what_it_is(word: str) -> None:
     """The module has a docstring, as has all that it offers; its options are frozen, and each one is explained."""
-    module = kinds.load("probes", word)
-    assert module.__doc__
-    assert module.__doc__.splitlines()[0].endswith(".")
-    for name in ("probe", "samples", "target", "aimed"):
-        assert inspect.getdoc(getattr(module, name)), name
-    for options in _options_classes(module.Options):
-        assert options.__dataclass_params__.frozen, options
-        assert options.__doc__, options
-        for field in dataclasses.fields(options):
-            assert facts_of(field).help.endswith("."), f"{options.__name__}.{field.name}"
-
-
-def _options_classes(options: Any) -> Iterator[Any]:
-    yield options
-    for entry in entries(options):
-        for inner in (entry.type, *get_args(entry.type)):
-            if dataclasses.is_dataclass(inner):
-                yield from _options_classes(inner)
+    is_explained(kinds.load("probes", word), "probe", "samples", "target", "aimed")
 
 
 @pytest.mark.parametrize("word", PROBES)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from restarts.configured import ITEM, PARTS, mistakes, options, systemctl_in, warnings
-from servers import systemd as server
 
 from exporter import programs
 from exporter.model import Done, GiveUp, Outcome, Plan, Reading, Retry
@@ -18,6 +17,8 @@ from exporter.restarts.systemd import Options
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from servers import systemd as server
 
 UNITS = {
     "good.service": "[Service]\nExecStart=/bin/sleep infinity\n",
@@ -33,20 +34,6 @@ UNITS = {
     "broken.service": "[Service]\nType=simple\n",
     "masked.service": "",
 }
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[server.Systemd]:
-    """Give a systemd with these units."""
-    with server.running(UNITS) as running:
-        yield running
-
-
-@pytest.fixture
-def there(host: server.Systemd) -> Iterator[server.Systemd]:
-    """Let the first systemctl of the folders of the system be one that asks that systemd."""
-    with systemctl_in(host.programs):
-        yield host
 
 
 @pytest.fixture
