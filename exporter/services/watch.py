@@ -78,6 +78,8 @@ class Watch:
         self._node = configuration.node or host
         self._living: dict[str, str | None] = {replica: self._node}
         """The replicas that live, and the node of each."""
+        self._owned: dict[tuple[str, str | None], bool] = {}
+        """What `owns` found for them: a scrape asks for thousands of keys, and each is a hash for each replica."""
         self._stale = True
         self._changes = Changes(store, IDLE)
         self._trouble = Trouble(
@@ -117,7 +119,11 @@ class Watch:
 
     def owns(self, key: str, node: str | None = None) -> bool:
         """Return whether this replica shows what is known by a key: each is shown by one living one, of its node."""
-        return owner(key, candidates(self._living, node)) == self.ledger.replica
+        owned = self._owned.get((key, node))
+        if owned is None:
+            owned = owner(key, candidates(self._living, node)) == self.ledger.replica
+            self._owned[key, node] = owned
+        return owned
 
     async def prepare(self) -> None:
         """Take services over, in the background; return when they are there to be shown, or after a moment."""
@@ -206,7 +212,7 @@ class Watch:
         self._stale = True  # until all of it is done: where the store fails half-way, the next second begins anew
         services = await self._registry.load()
         self.services = {service.id: service for service in services}
-        self._living = living
+        self._living, self._owned = living, {}
         # What another still watches becomes ours in one of the next seconds.
         self._stale = not await self._settle([one for one in services if self.owns(one.key, one.node)])
 

@@ -535,7 +535,7 @@ async def test_the_only_process_of_a_file_watches_what_belongs_to_any_node(
 async def test_a_circuit_is_shown_by_whom_its_service_is_watched(
     shared: str, open_store: Callable[..., Any], process: Callable[..., Process], door: Door
 ) -> None:
-    """So that alerts on it join what the same replica says of the service."""
+    """So that alerts on it join what the same replica says of the service; also when one dies, and comes back."""
     clock = FakeClock()
     first = process(await open_store(shared), clock, "a", placed(door, "x"))
     second = process(await open_store(shared), clock, "b", placed(door, "y"))
@@ -544,11 +544,20 @@ async def test_a_circuit_is_shown_by_whom_its_service_is_watched(
     async def none_stepped() -> tuple[dict[Any, Any], float]:
         return {}, clock.time()
 
-    for one in (first, second):
+    async def shown(one: Process) -> set[str]:
         bridge = SimpleNamespace(configuration=placed(door), circuits=none_stepped)
         (source,) = circuits.sources(SimpleNamespace(bridge=bridge, watch=one.watch))  # type: ignore[arg-type]
-        shown = (await source.read())[circuits.FAILURES]
-        assert {name for name, _ in shown} == set(one.states())
+        return {name for name, _ in (await source.read())[circuits.FAILURES]}
+
+    for one in (first, second):
+        assert await shown(one) == set(one.states())
+    assert not await shown(first) & await shown(second)
+    await first.pass_(17)
+    assert await shown(first) == set(first.states()) == X | Y | ANYBODYS, "the other one is dead"
+    await both(first, second, 8)
+    for one in (first, second):
+        assert await shown(one) == set(one.states())
+    assert not await shown(first) & await shown(second)
 
 
 async def test_a_replica_that_stood_still_counts_nothing_twice(
